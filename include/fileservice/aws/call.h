@@ -1,0 +1,75 @@
+/* One signed AWS call, with its retries: sign, send, judge, wait, sign anew. The only way from here
+ * to AWS for S3 and for CloudWatch Logs. Everything on the loop's thread.
+ */
+#ifndef FILESERVICE_AWS_CALL_H
+#define FILESERVICE_AWS_CALL_H
+
+#include "fileservice/aws/credentials.h"
+#include "fileservice/aws/retry.h"
+#include "fileservice/base/url.h"
+#include "fileservice/net/transport.h"
+
+/* What all calls of one loop to one service share. Fields are set by its owner, all borrowed. */
+struct aws_client {
+    struct loop *loop;
+    struct transport *transport;
+    struct credentials_source *credentials;
+    const char *service; /* "s3", "logs" */
+    const char *region;
+    unsigned max_attempts; /* 1 or more */
+    uint32_t connect_ms;
+    uint32_t silence_ms;
+    struct retry_bucket bucket; /* retry_bucket_init() */
+    int64_t clock_skew_ms;      /* AWS's clock minus ours; learnt from RequestTimeTooSkewed */
+};
+
+#define AWS_CALL_HEADERS_MAX 24
+#define AWS_CALL_PARAMETERS_MAX 16
+
+/* Everything is copied but the body, whose memory must stay until done or cancel. */
+struct aws_request {
+    const char *method;
+    const struct url_endpoint *endpoint; /* where to connect and what Host says */
+    struct span path;                    /* raw, not encoded; begins with '/' */
+    const struct sigv4_pair *parameters;
+    size_t parameter_count;
+    const struct sigv4_pair *headers; /* lower-case names; host, x-amz-date and so on are added */
+    size_t header_count;
+    const struct span *body; /* pieces, sent one after the other */
+    size_t body_count;
+    bool has_body;
+    struct span payload_hash; /* hex SHA-256 of the body; empty: no body, the hash of "" */
+    uint32_t silence_ms;      /* 0: the client's */
+};
+
+/* The outcome of the last try. Borrowed for the call of `done`. */
+struct aws_response {
+    int status; /* 0 when no response came */
+    struct span head;
+    struct span body;
+    const char *reason; /* when status is 0 */
+    unsigned attempts;
+};
+
+/* Reads the error code out of a response that failed or that may hide a failure (a 200 that carries
+ * <Error>); sets `error` fully (kind, code, sentence, request id). ERR_OK when it is a success. Pure.
+ * Status and code decide about a retry (aws/retry); `retry` is RETRY_NEVER on entry and may ask for
+ * one that they do not (a 200 that carries InternalError). */
+typedef enum err aws_judge(void *context, const struct aws_response *response,
+                           struct error *error, enum retry_kind *retry);
+
+/* Called once, never from inside aws_call_start(). On ERR_OK `error` is clear. */
+typedef void aws_done(void *context, enum err err, const struct aws_response *response,
+                      const struct error *error);
+
+struct aws_call;
+
+/* Starts the call. Failures to sign (no credentials) come through `done` too. Only ERR_NO_MEMORY and
+ * ERR_LIMIT are returned here. */
+enum err aws_call_start(struct aws_client *client, const struct aws_request *request,
+                        aws_judge *judge, aws_done *done, void *context, struct aws_call **ret)
+    __attribute__((warn_unused_result));
+/* Ends it; `done` is not called. NULL is fine. */
+void aws_call_cancel(struct aws_call *call);
+
+#endif

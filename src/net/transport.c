@@ -1,0 +1,421 @@
+#include "fileservice/net/transport.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "fileservice/base/banned.h"
+
+#define TRANSPORT_POOL_MAX 256                /* idle easy handles kept, about 5 KiB each */
+#define TRANSPORT_CONNECTION_IDLE_S 20L       /* longer idle ones are often dead: S3 closes them */
+#define TRANSPORT_CONNECTION_LIFE_S 300L      /* so that DNS changes are followed */
+#define TRANSPORT_UPLOAD_BUFFER_BYTES 262144L /* fewer, larger writes than curl's 64 KiB */
+#define TRANSPORT_SILENCE_CHECKS 4            /* silence is looked for this often within its limit */
+
+struct transport {
+    struct loop *loop;
+    CURLM *multi;
+    struct loop_timer timer; /* curl's one timer */
+    struct loop_task kick;   /* curl's timer at 0: in this step, not the next */
+    struct loop_task reap;   /* collects finished transfers */
+    CURL *pool[TRANSPORT_POOL_MAX];
+    size_t pool_count;
+};
+
+/* A socket of curl's. */
+struct socket {
+    struct loop_watch watch;
+    struct transport *transport;
+};
+
+struct transfer {
+    struct transport *transport;
+    CURL *easy;
+    struct curl_slist *headers;
+    transport_done *done;
+    void *context;
+
+    const struct span *body;
+    size_t body_count;
+    size_t body_index; /* piece that is sent now */
+    size_t body_offset;
+
+    struct buf head;
+    struct buf received;
+    struct loop_timer silence;
+    uint64_t silence_step_ms;
+    uint64_t progress; /* bytes either way at the last check */
+    unsigned quiet_checks;
+    bool timed_out;
+    char reason[CURL_ERROR_SIZE];
+};
+
+enum err transport_global_init(void) {
+    return curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK ? ERR_OK : ERR_SYSTEM;
+}
+
+void transport_global_done(void) { curl_global_cleanup(); }
+
+/* curl's sockets and timer on our loop */
+
+static void socket_ready(struct loop_watch *watch, uint32_t events) {
+    struct socket *s = CONTAINER_OF(watch, struct socket, watch);
+    struct transport *t = s->transport;
+    int mask = 0;
+    if (events & (EPOLLIN | EPOLLRDHUP))
+        mask |= CURL_CSELECT_IN;
+    if (events & EPOLLOUT)
+        mask |= CURL_CSELECT_OUT;
+    if (events & (EPOLLERR | EPOLLHUP))
+        mask |= CURL_CSELECT_ERR;
+    int running;
+    curl_multi_socket_action(t->multi, watch->fd, mask, &running); /* may free s */
+    loop_post(t->loop, &t->reap);
+}
+
+static void socket_forget(struct transport *t, struct socket *s, curl_socket_t fd) {
+    if (s == NULL)
+        return;
+    enum err removed = loop_watch_set(t->loop, &s->watch, 0);
+    (void)removed; /* removing never fails */
+    curl_multi_assign(t->multi, fd, NULL);
+    free(s);
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *assigned) {
+    (void)easy;
+    struct transport *t = context;
+    struct socket *s = assigned;
+    if (what == CURL_POLL_REMOVE) {
+        socket_forget(t, s, fd);
+        return 0;
+    }
+    if (s == NULL) {
+        s = calloc(1, sizeof *s);
+        if (s == NULL)
+            return -1;
+        s->transport = t;
+        s->watch = (struct loop_watch){.fd = fd, .ready = socket_ready};
+        curl_multi_assign(t->multi, fd, s);
+    }
+    uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0u) |
+                      (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0u);
+    return loop_watch_set(t->loop, &s->watch, events) == ERR_OK ? 0 : -1;
+}
+
+static void advance(struct transport *t) {
+    int running;
+    curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    loop_post(t->loop, &t->reap);
+}
+
+static void timer_fired(struct loop_timer *timer) {
+    advance(CONTAINER_OF(timer, struct transport, timer));
+}
+
+static void kick_run(struct loop_task *task) { advance(CONTAINER_OF(task, struct transport, kick)); }
+
+static int on_timer(CURLM *multi, long ms, void *context) {
+    (void)multi;
+    struct transport *t = context;
+    loop_timer_stop(t->loop, &t->timer);
+    if (ms < 0)
+        return 0;
+    if (ms == 0) {
+        loop_post(t->loop, &t->kick);
+        return 0;
+    }
+    return loop_timer_start(t->loop, &t->timer, (uint64_t)ms) == ERR_OK ? 0 : -1;
+}
+
+/* One transfer's bytes */
+
+static size_t on_read(char *out, size_t size, size_t count, void *context) {
+    struct transfer *x = context;
+    size_t room = size * count;
+    size_t n = 0;
+    while (n < room && x->body_index < x->body_count) {
+        struct span rest = span_from(x->body[x->body_index], x->body_offset);
+        size_t take = rest.n < room - n ? rest.n : room - n;
+        if (take > 0)
+            memcpy(out + n, rest.p, take);
+        n += take;
+        x->body_offset += take;
+        if (take == rest.n) {
+            x->body_index++;
+            x->body_offset = 0;
+        }
+    }
+    return n;
+}
+
+/* curl sends the body again when a kept connection turns out to be dead: only from the start. */
+static int on_seek(void *context, curl_off_t offset, int origin) {
+    struct transfer *x = context;
+    if (origin != SEEK_SET || offset != 0)
+        return CURL_SEEKFUNC_CANTSEEK;
+    x->body_index = 0;
+    x->body_offset = 0;
+    return CURL_SEEKFUNC_OK;
+}
+
+static size_t on_head(char *line, size_t size, size_t count, void *context) {
+    struct transfer *x = context;
+    struct span s = {line, size * count};
+    if (span_starts(s, SPAN("HTTP/")))
+        buf_clear(&x->head); /* a 100 Continue came before */
+    else
+        buf_append(&x->head, s);
+    return buf_error(&x->head) == ERR_OK ? s.n : 0;
+}
+
+static size_t on_write(char *data, size_t size, size_t count, void *context) {
+    struct transfer *x = context;
+    buf_append(&x->received, (struct span){data, size * count});
+    return buf_error(&x->received) == ERR_OK ? size * count : 0;
+}
+
+/* Easy handles: options that never change are set once, at birth. */
+
+static CURL *easy_new(void) {
+    CURL *e = curl_easy_init();
+    if (e == NULL)
+        return NULL;
+    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L); /* the signature covers Host */
+    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(e, CURLOPT_PROXY, "");
+    curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* a cancel must not join the resolver thread */
+    curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, TRANSPORT_CONNECTION_IDLE_S);
+    curl_easy_setopt(e, CURLOPT_MAXLIFETIME_CONN, TRANSPORT_CONNECTION_LIFE_S);
+    curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, TRANSPORT_UPLOAD_BUFFER_BYTES);
+    curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+    curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
+    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
+    return e;
+}
+
+static CURL *easy_take(struct transport *t) {
+    return t->pool_count > 0 ? t->pool[--t->pool_count] : easy_new();
+}
+
+/* A handle that met an error may stay poisoned (curl 7.88 after CURLE_SEND_FAIL_REWIND). */
+static void easy_give(struct transport *t, CURL *e, bool healthy) {
+    if (healthy && t->pool_count < TRANSPORT_POOL_MAX)
+        t->pool[t->pool_count++] = e;
+    else
+        curl_easy_cleanup(e);
+}
+
+static void transfer_free(struct transfer *x, bool healthy) {
+    struct transport *t = x->transport;
+    loop_timer_stop(t->loop, &x->silence);
+    if (x->easy != NULL) {
+        curl_multi_remove_handle(t->multi, x->easy);
+        curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, NULL);
+        curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, NULL);
+        easy_give(t, x->easy, healthy);
+    }
+    curl_slist_free_all(x->headers);
+    buf_done_secret(&x->head);
+    buf_done_secret(&x->received);
+    free(x);
+}
+
+/* Endings */
+
+static enum err error_of(const struct transfer *x, CURLcode code, long status) {
+    if (code == CURLE_OK)
+        return status == 0 ? ERR_UNREACHABLE : ERR_OK;
+    if (buf_error(&x->head) != ERR_OK)
+        return buf_error(&x->head);
+    if (buf_error(&x->received) != ERR_OK)
+        return buf_error(&x->received);
+    if (code == CURLE_OPERATION_TIMEDOUT)
+        return ERR_TIMEOUT;
+    return code == CURLE_OUT_OF_MEMORY ? ERR_NO_MEMORY : ERR_UNREACHABLE;
+}
+
+static void finish(struct transfer *x, CURLcode code) {
+    long status = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    enum err err = x->timed_out ? ERR_TIMEOUT : error_of(x, code, status);
+    struct transport_response response = {
+        .status = err == ERR_OK ? (int)status : 0,
+        .head = buf_span(&x->head),
+        .body = buf_span(&x->received),
+        .reason = x->reason[0] != '\0' ? x->reason : curl_easy_strerror(code),
+    };
+    if (x->timed_out)
+        response.reason = "no answer in time";
+    else if (err == ERR_UNREACHABLE && code == CURLE_OK)
+        response.reason = "the answer had no status";
+    x->done(x->context, err, &response);
+    transfer_free(x, err == ERR_OK);
+}
+
+static void reap_run(struct loop_task *task) {
+    struct transport *t = CONTAINER_OF(task, struct transport, reap);
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        struct transfer *x = NULL;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&x);
+        finish(x, message->data.result);
+    }
+}
+
+static uint64_t bytes_moved(const struct transfer *x) {
+    curl_off_t up = 0;
+    curl_off_t down = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+    curl_easy_getinfo(x->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+    return (uint64_t)up + (uint64_t)down + x->head.n;
+}
+
+static void silence_fired(struct loop_timer *timer) {
+    struct transfer *x = CONTAINER_OF(timer, struct transfer, silence);
+    uint64_t moved = bytes_moved(x);
+    x->quiet_checks = moved == x->progress ? x->quiet_checks + 1 : 0;
+    x->progress = moved;
+    if (x->quiet_checks < TRANSPORT_SILENCE_CHECKS &&
+        loop_timer_start(x->transport->loop, timer, x->silence_step_ms) == ERR_OK)
+        return;
+    x->timed_out = true;
+    finish(x, CURLE_OPERATION_TIMEDOUT);
+}
+
+/* Beginning */
+
+static enum err set_headers(struct transfer *x, const struct transport_request *r) {
+    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    for (size_t i = 0; list != NULL && i < r->header_count; i++) {
+        struct curl_slist *longer = curl_slist_append(list, r->headers[i]);
+        if (longer == NULL)
+            curl_slist_free_all(list);
+        list = longer;
+    }
+    x->headers = list;
+    if (list == NULL || curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, list) != CURLE_OK)
+        return ERR_NO_MEMORY;
+    return ERR_OK;
+}
+
+static enum err set_method(CURL *e, const struct transport_request *r) {
+    curl_off_t size = 0;
+    for (size_t i = 0; i < r->body_count; i++)
+        size += (curl_off_t)r->body[i].n;
+    bool head = span_eq(span_of(r->method), SPAN("HEAD"));
+    /* HTTPGET undoes what an earlier use of the handle said of UPLOAD and NOBODY. */
+    CURLcode c = curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
+    if (c == CURLE_OK && r->has_body)
+        c = curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+    if (c == CURLE_OK)
+        c = curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, r->has_body ? size : (curl_off_t)-1);
+    if (c == CURLE_OK && head)
+        c = curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+    if (c == CURLE_OK)
+        c = curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, head ? NULL : r->method);
+    return c == CURLE_OK ? ERR_OK : ERR_NO_MEMORY;
+}
+
+static enum err set_up(struct transfer *x, const struct transport_request *r) {
+    CURL *e = x->easy;
+    if (curl_easy_setopt(e, CURLOPT_URL, r->url) != CURLE_OK)
+        return ERR_NO_MEMORY;
+    curl_easy_setopt(e, CURLOPT_PRIVATE, x);
+    curl_easy_setopt(e, CURLOPT_READDATA, x);
+    curl_easy_setopt(e, CURLOPT_SEEKDATA, x);
+    curl_easy_setopt(e, CURLOPT_HEADERDATA, x);
+    curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
+    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, x->reason);
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_ms);
+    enum err err = set_method(e, r);
+    if (err == ERR_OK)
+        err = set_headers(x, r);
+    if (err == ERR_OK)
+        err = loop_timer_start(x->transport->loop, &x->silence, x->silence_step_ms);
+    if (err == ERR_OK && curl_multi_add_handle(x->transport->multi, e) != CURLM_OK)
+        err = ERR_NO_MEMORY;
+    return err;
+}
+
+enum err transport_start(struct transport *t, const struct transport_request *request,
+                         transport_done *done, void *context, struct transfer **ret) {
+    struct transfer *x = calloc(1, sizeof *x);
+    if (x == NULL)
+        return ERR_NO_MEMORY;
+    x->transport = t;
+    x->done = done;
+    x->context = context;
+    x->body = request->body;
+    x->body_count = request->body_count;
+    x->silence.fire = silence_fired;
+    x->silence_step_ms = request->silence_ms / TRANSPORT_SILENCE_CHECKS + 1;
+    buf_init(&x->head, TRANSPORT_RESPONSE_HEAD_MAX_BYTES);
+    buf_init(&x->received, TRANSPORT_RESPONSE_BODY_MAX_BYTES);
+    x->easy = easy_take(t);
+    enum err err = x->easy == NULL ? ERR_NO_MEMORY : set_up(x, request);
+    if (err != ERR_OK) {
+        transfer_free(x, false);
+        return err;
+    }
+    *ret = x;
+    return ERR_OK;
+}
+
+void transport_cancel(struct transfer *transfer) { transfer_free(transfer, false); }
+
+enum err transport_new(struct loop *loop, unsigned connections, struct transport **ret,
+                       struct error *error) {
+    struct transport *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return error_set(error, ERR_NO_MEMORY, "no memory for the HTTP client");
+    t->loop = loop;
+    t->timer.fire = timer_fired;
+    loop_task_init(&t->kick, kick_run);
+    loop_task_init(&t->reap, reap_run);
+    t->multi = curl_multi_init();
+    if (t->multi == NULL) {
+        free(t);
+        return error_set(error, ERR_NO_MEMORY, "no memory for the HTTP client");
+    }
+    curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
+    curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
+    curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)connections);
+    curl_multi_setopt(t->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    *ret = t;
+    return ERR_OK;
+}
+
+void transport_free(struct transport *t) {
+    if (t == NULL)
+        return;
+    while (t->pool_count > 0)
+        curl_easy_cleanup(t->pool[--t->pool_count]);
+    curl_multi_cleanup(t->multi);
+    loop_timer_stop(t->loop, &t->timer);
+    loop_cancel(t->loop, &t->kick);
+    loop_cancel(t->loop, &t->reap);
+    free(t);
+}
+
+struct span transport_header(struct span head, const char *name) {
+    struct span want = span_of(name);
+    struct span found = {NULL, 0};
+    struct span line;
+    while (span_cut(&head, '\n', &line)) {
+        size_t colon = span_find(line, ':');
+        if (colon < line.n && span_eq_nocase((struct span){line.p, colon}, want))
+            found = span_trim(span_from(line, colon + 1));
+    }
+    return found;
+}
