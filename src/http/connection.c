@@ -1,0 +1,129 @@
+#include "connection.h"
+
+#include "exchange_mhd.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "fileservice/base/banned.h"
+
+static void arm(struct connection *c, uint64_t seconds) {
+    if (loop_timer_start(c->http->loop, &c->timer, seconds * 1000) != ERR_OK)
+        connection_break(c); /* without a deadline nobody may stay */
+}
+
+/* Whether what a half-closed client sent is less than it promised. */
+static bool body_is_cut(const struct connection *c) {
+    const struct exchange *x = c->exchange;
+    int queued = 0;
+    if (x == NULL || !exchange_awaits_body(x))
+        return false;
+    if (ioctl(c->fd, FIONREAD, &queued) != 0)
+        return true;
+    if (exchange_is_chunked(x))
+        return queued == 0 && exchange_unread(x) == 0;
+    uint64_t have = exchange_received(x) + exchange_unread(x) + (uint64_t)queued;
+    return have < exchange_length(x);
+}
+
+static void look_run(struct loop_task *task) {
+    struct connection *c = CONTAINER_OF(task, struct connection, look);
+    if (c->half_closed && body_is_cut(c))
+        connection_break(c);
+}
+
+static void watch_ready(struct loop_watch *watch, uint32_t events) {
+    struct connection *c = CONTAINER_OF(watch, struct connection, watch);
+    if (events & (EPOLLERR | EPOLLHUP)) {
+        connection_break(c);
+        return;
+    }
+    c->half_closed = true;
+    loop_post(c->http->loop, &c->look);
+}
+
+/* A body slower than the least rate, over an idle timeout. Time in which we held the client back
+ * does not count. */
+static bool body_is_too_slow(struct connection *c) {
+    const struct config *config = c->http->config;
+    uint64_t window_ms = (uint64_t)config->client_idle_timeout_s * 1000;
+    uint64_t held_ms = exchange_take_held_ms(c->exchange);
+    uint64_t open_ms = held_ms < window_ms ? window_ms - held_ms : 0;
+    uint64_t received = exchange_received(c->exchange);
+    uint64_t got = received - c->window_received;
+    c->window_received = received;
+    return got < (uint64_t)config->client_min_bytes_per_s * open_ms / 1000;
+}
+
+static void timer_fired(struct loop_timer *timer) {
+    struct connection *c = CONTAINER_OF(timer, struct connection, timer);
+    if (c->exchange != NULL && exchange_awaits_body(c->exchange) && !body_is_too_slow(c))
+        arm(c, c->http->config->client_idle_timeout_s);
+    else
+        connection_break(c);
+}
+
+struct connection *connection_new(struct http_context *http, int fd, const char *remote) {
+    struct connection *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return NULL;
+    c->http = http;
+    c->fd = fd;
+    size_t n = strlen(remote);
+    memcpy(c->remote, remote, n < sizeof c->remote ? n : sizeof c->remote - 1);
+    c->watch = (struct loop_watch){.fd = fd, .ready = watch_ready};
+    c->timer.fire = timer_fired;
+    loop_task_init(&c->look, look_run);
+    list_init(&c->node);
+    return c;
+}
+
+void connection_free(struct connection *c) {
+    enum err removed = loop_watch_set(c->http->loop, &c->watch, 0);
+    (void)removed; /* removing never fails */
+    loop_timer_stop(c->http->loop, &c->timer);
+    loop_cancel(c->http->loop, &c->look);
+    list_remove(&c->node);
+    free(c);
+}
+
+void connection_opened(struct connection *c, struct MHD_Connection *mhd) {
+    c->mhd = mhd;
+    /* Edge-triggered and without EPOLLIN: bytes are MHD's business, and a half-close that is not yet
+     * the end would otherwise be told again in every step. */
+    if (loop_watch_set(c->http->loop, &c->watch, EPOLLRDHUP | EPOLLET) != ERR_OK)
+        connection_break(c);
+    arm(c, c->http->config->client_header_timeout_s);
+}
+
+void connection_exchange_began(struct connection *c, struct exchange *x) { c->exchange = x; }
+
+void connection_head_done(struct connection *c) {
+    c->window_received = 0;
+    if (exchange_awaits_body(c->exchange))
+        arm(c, c->http->config->client_idle_timeout_s);
+    else
+        loop_timer_stop(c->http->loop, &c->timer);
+    if (c->half_closed)
+        loop_post(c->http->loop, &c->look);
+}
+
+void connection_exchange_ended(struct connection *c) {
+    c->exchange = NULL;
+    /* MHD ends what is idle; this is for a head that then trickles in. */
+    arm(c, (uint64_t)c->http->config->client_idle_timeout_s +
+               c->http->config->client_header_timeout_s);
+}
+
+void connection_break(struct connection *c) {
+    if (c->broken)
+        return;
+    c->broken = true;
+    loop_timer_stop(c->http->loop, &c->timer);
+    shutdown(c->fd, SHUT_RDWR);
+    if (c->exchange != NULL)
+        exchange_release(c->exchange);
+}

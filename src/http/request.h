@@ -1,0 +1,26 @@
+/* What MHD lets pass and we do not, and small readings of a request. Private to the room. */
+#ifndef FILESERVICE_SRC_HTTP_REQUEST_H
+#define FILESERVICE_SRC_HTTP_REQUEST_H
+
+#include "connection.h"
+
+/* Looks at the headers that say where a request ends and for whom it is: two Host lines, a second
+ * Content-Length, Transfer-Encoding twice or other than chunked, both at once → ERR_BAD_INPUT.
+ * Such requests are how one is smuggled past a proxy (RFC 9112 §11.2). */
+enum err request_check(struct MHD_Connection *mhd, bool *chunked, bool *length_known,
+                       uint64_t *length, struct error *error) __attribute__((warn_unused_result));
+
+/* The path and query of a target in absolute form ("http://host/path"); others are returned as is. */
+struct span request_origin_form(struct span target);
+
+/* The client's own id when it is fit for a log line, else a new one. */
+void request_id(struct span given, char out[EXCHANGE_REQUEST_ID_MAX_BYTES + 1]);
+
+struct span request_method_name(enum router_method method);
+
+/* The client's address: the peer's, or what trusted proxies say in X-Forwarded-For, read from right
+ * to left. Borrowed from the connection or the request. */
+struct span request_remote(struct MHD_Connection *mhd, const struct connection *connection,
+                           const struct config *config);
+
+#endif
