@@ -61,9 +61,7 @@ static struct span remember(struct buf *copy, struct span s) {
     return (struct span){(const char *)at, s.n}; // NOLINT(performance-no-int-to-ptr)
 }
 
-static void settle(const struct buf *copy, struct span *s) {
-    s->p = copy->p + (size_t)s->p;
-}
+static void settle(const struct buf *copy, struct span *s) { s->p = copy->p + (size_t)s->p; }
 
 static enum err copy_request(struct aws_call *c, const struct aws_request *r) {
     if (r->parameter_count > AWS_CALL_PARAMETERS_MAX || r->header_count > AWS_CALL_HEADERS_MAX)

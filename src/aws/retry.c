@@ -33,8 +33,10 @@ enum retry_kind retry_classify(enum err transport, int status, struct span code)
     /* OperationAborted: another operation on the bucket is under way (409). ExpiredToken and
      * RequestTimeTooSkewed: the next try is signed with what was learnt. */
     static const char *const transient[] = {
-        "RequestTimeout", "RequestTimeoutException",    "OperationAborted", "OperationAbortedException",
-        "ExpiredToken",   "ExpiredTokenException", "RequestTimeTooSkewed",
+        "RequestTimeout",       "RequestTimeoutException",
+        "OperationAborted",     "OperationAbortedException",
+        "ExpiredToken",         "ExpiredTokenException",
+        "RequestTimeTooSkewed",
     };
     if (transport == ERR_UNREACHABLE || transport == ERR_TIMEOUT)
         return RETRY_TRANSIENT;

@@ -102,7 +102,9 @@ void buf_append_format(struct buf *b, const char *format, ...) {
 
 enum err buf_error(const struct buf *b) { return b->error; }
 
-struct span buf_span(const struct buf *b) { return (struct span){b->p, b->n}; }
+struct span buf_span(const struct buf *b) {
+    return (struct span){b->p, b->n};
+}
 
 const char *buf_text(const struct buf *b) { return b->p == NULL ? "" : b->p; }
 

@@ -216,8 +216,7 @@ static void start_drain(struct exchange *x) {
     struct reply *r = &x->reply;
     struct buf text;
     buf_init(&text, EXCHANGE_RAW_ANSWER_MAX_BYTES);
-    buf_append_format(&text, "HTTP/1.1 %u %s\r\n", r->status,
-                      MHD_get_reason_phrase_for(r->status));
+    buf_append_format(&text, "HTTP/1.1 %u %s\r\n", r->status, MHD_get_reason_phrase_for(r->status));
     reply_each_header(r, add_to_text, &text);
     buf_append_format(&text, "Content-Length: %zu\r\nConnection: close\r\n\r\n", r->body.n);
     if (x->method != ROUTER_HEAD)
@@ -404,8 +403,7 @@ static enum MHD_Result take_head(struct exchange *x, const char *method) {
     if (x->handler != NULL && x->handler->on_head != NULL && !x->has_reply)
         x->handler->on_head(x);
     bool body_comes = x->chunked || x->length > 0;
-    bool client_waits =
-        span_eq_nocase(exchange_header(x, "Expect"), SPAN("100-continue"));
+    bool client_waits = span_eq_nocase(exchange_header(x, "Expect"), SPAN("100-continue"));
     if (x->has_reply && (!body_comes || client_waits)) {
         if (body_comes)
             reply_header(&x->reply, "Connection", SPAN("close"));

@@ -68,8 +68,8 @@ struct span request_origin_form(struct span target) {
 }
 
 static bool is_id_byte(char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '_' || c == '-';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
 }
 
 void request_id(struct span given, char out[EXCHANGE_REQUEST_ID_MAX_BYTES + 1]) {

@@ -24,12 +24,12 @@ struct worker {
     struct loop_driver driver;
     pthread_t thread;
     bool started;
-    bool stopping;            /* the loop ends with the last connection */
-    struct list connections;  /* taken over by MHD */
-    atomic_uint count;        /* any thread */
-    struct loop_task drain;   /* posted by main */
-    struct loop_task stop;    /* posted by main */
-    struct loop_task adopt;   /* posted by main */
+    bool stopping;             /* the loop ends with the last connection */
+    struct list connections;   /* taken over by MHD */
+    atomic_uint count;         /* any thread */
+    struct loop_task drain;    /* posted by main */
+    struct loop_task stop;     /* posted by main */
+    struct loop_task adopt;    /* posted by main */
     struct loop_timer give_up; /* connections that do not end when told */
 
     pthread_mutex_t adopted_mutex;
@@ -240,7 +240,9 @@ enum err worker_new(const struct worker_options *options, struct worker **ret,
     return ERR_OK;
 }
 
-struct loop *worker_loop(struct worker *w) { return w->http.loop; }
+struct loop *worker_loop(struct worker *w) {
+    return w->http.loop;
+}
 
 void worker_set_app(struct worker *w, void *app) { w->http.app = app; }
 

@@ -63,7 +63,8 @@ enum err loop_new(struct loop **ret, struct error *error) {
     pthread_mutex_init(&l->remote_mutex, NULL);
     l->now_ms = clock_monotonic_ms();
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    l->wake = (struct loop_watch){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = wake_ready};
+    l->wake =
+        (struct loop_watch){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = wake_ready};
     if (l->epoll_fd < 0 || l->wake.fd < 0 || loop_watch_set(l, &l->wake, EPOLLIN) != ERR_OK) {
         loop_free(l);
         return error_set(error, ERR_SYSTEM, "cannot create an event loop");

@@ -11,7 +11,7 @@
 #define TRANSPORT_CONNECTION_IDLE_S 20L       /* longer idle ones are often dead: S3 closes them */
 #define TRANSPORT_CONNECTION_LIFE_S 300L      /* so that DNS changes are followed */
 #define TRANSPORT_UPLOAD_BUFFER_BYTES 262144L /* fewer, larger writes than curl's 64 KiB */
-#define TRANSPORT_SILENCE_CHECKS 4            /* silence is looked for this often within its limit */
+#define TRANSPORT_SILENCE_CHECKS 4 /* silence is looked for this often within its limit */
 
 struct transport {
     struct loop *loop;
@@ -114,7 +114,9 @@ static void timer_fired(struct loop_timer *timer) {
     advance(CONTAINER_OF(timer, struct transport, timer));
 }
 
-static void kick_run(struct loop_task *task) { advance(CONTAINER_OF(task, struct transport, kick)); }
+static void kick_run(struct loop_task *task) {
+    advance(CONTAINER_OF(task, struct transport, kick));
+}
 
 static int on_timer(CURLM *multi, long ms, void *context) {
     (void)multi;

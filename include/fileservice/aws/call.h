@@ -55,8 +55,8 @@ struct aws_response {
  * <Error>); sets `error` fully (kind, code, sentence, request id). ERR_OK when it is a success. Pure.
  * Status and code decide about a retry (aws/retry); `retry` is RETRY_NEVER on entry and may ask for
  * one that they do not (a 200 that carries InternalError). */
-typedef enum err aws_judge(void *context, const struct aws_response *response,
-                           struct error *error, enum retry_kind *retry);
+typedef enum err aws_judge(void *context, const struct aws_response *response, struct error *error,
+                           enum retry_kind *retry);
 
 /* Called once, never from inside aws_call_start(). On ERR_OK `error` is clear. */
 typedef void aws_done(void *context, enum err err, const struct aws_response *response,

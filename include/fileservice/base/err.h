@@ -35,8 +35,8 @@ enum err {
 /* One failure. A value: copied by assignment, owns nothing. */
 struct error {
     enum err err;
-    int status;                                  /* HTTP status of the other side, 0 if none */
-    char code[ERROR_CODE_MAX_BYTES];             /* the other side's code ("NoSuchKey"), "" if none */
+    int status;                      /* HTTP status of the other side, 0 if none */
+    char code[ERROR_CODE_MAX_BYTES]; /* the other side's code ("NoSuchKey"), "" if none */
     char request_id[ERROR_REQUEST_ID_MAX_BYTES]; /* the other side's request id, "" if none */
     char message[ERROR_MESSAGE_MAX_BYTES];       /* one sentence for a person; never a secret */
 };

@@ -23,8 +23,8 @@ bool span_eq(struct span a, struct span b);
 bool span_eq_nocase(struct span a, struct span b); /* ASCII letters only */
 bool span_starts(struct span s, struct span prefix);
 bool span_ends(struct span s, struct span suffix);
-int span_cmp(struct span a, struct span b); /* byte order, shorter first */
-struct span span_trim(struct span s);       /* blanks, tabs, CR and LF at both ends */
+int span_cmp(struct span a, struct span b);      /* byte order, shorter first */
+struct span span_trim(struct span s);            /* blanks, tabs, CR and LF at both ends */
 struct span span_from(struct span s, size_t at); /* the rest from `at`; empty past the end */
 
 /* Offset of the first `c`, or s.n when there is none. */

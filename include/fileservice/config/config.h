@@ -19,7 +19,11 @@
 #define CONFIG_EXPIRES_MAX_SECONDS 604800 /* 7 days: SigV4's longest presigned URL */
 
 enum config_environment { CONFIG_DEVELOPMENT, CONFIG_TESTING, CONFIG_PRODUCTION };
-enum config_addressing { CONFIG_ADDRESSING_AUTO, CONFIG_ADDRESSING_PATH, CONFIG_ADDRESSING_VIRTUAL };
+enum config_addressing {
+    CONFIG_ADDRESSING_AUTO,
+    CONFIG_ADDRESSING_PATH,
+    CONFIG_ADDRESSING_VIRTUAL
+};
 
 /* Strings, owned by the struct. */
 struct config_list {

@@ -54,8 +54,7 @@ void router_target_done(struct router_target *t);
 /* The rules, also for names that come in form fields. The sentence says which rule was broken. */
 enum err router_check_bucket(struct span bucket, struct error *error)
     __attribute__((warn_unused_result));
-enum err router_check_key(struct span key, struct error *error)
-    __attribute__((warn_unused_result));
+enum err router_check_key(struct span key, struct error *error) __attribute__((warn_unused_result));
 
 /* Finds a query parameter by name, decoded into `value` ('+' is a blank here, as forms and browsers
  * write it). ERR_NOT_FOUND when absent, ERR_BAD_INPUT when given twice or badly encoded. */

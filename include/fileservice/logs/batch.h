@@ -5,11 +5,11 @@
 
 #include "fileservice/base/buf.h"
 
-#define LOGS_BATCH_MAX_BYTES 1048576     /* sum of message bytes + 26 for each event */
-#define LOGS_BATCH_EVENT_BYTES 26        /* what CloudWatch counts for each event */
+#define LOGS_BATCH_MAX_BYTES 1048576 /* sum of message bytes + 26 for each event */
+#define LOGS_BATCH_EVENT_BYTES 26    /* what CloudWatch counts for each event */
 #define LOGS_BATCH_MAX_EVENTS 10000
-#define LOGS_BATCH_MAX_SPAN_MS 86400000  /* 24 h between first and last */
-#define LOGS_EVENT_MAX_BYTES 262144      /* 256 KiB; emulators enforce the classic limit */
+#define LOGS_BATCH_MAX_SPAN_MS 86400000 /* 24 h between first and last */
+#define LOGS_EVENT_MAX_BYTES 262144     /* 256 KiB; emulators enforce the classic limit */
 
 struct logs_event {
     int64_t wall_ms;

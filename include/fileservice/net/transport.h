@@ -30,8 +30,8 @@ struct transport_request {
 
 /* What came back. Borrowed for the call of `done`. */
 struct transport_response {
-    int status;         /* 0 when there is no whole response */
-    struct span head;   /* header lines, "Name: value\r\n" each, of the last response */
+    int status;       /* 0 when there is no whole response */
+    struct span head; /* header lines, "Name: value\r\n" each, of the last response */
     struct span body;
     const char *reason; /* when status is 0: what went wrong, for a person; no URL inside */
 };

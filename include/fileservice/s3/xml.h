@@ -11,13 +11,13 @@
 
 /* The answer of a call, as far as callers ask. Empty strings when absent. */
 struct s3_xml {
-    char root[64];                              /* name of the root element, no namespace */
-    char code[ERROR_CODE_MAX_BYTES];            /* Error/Code */
-    char message[ERROR_MESSAGE_MAX_BYTES];      /* Error/Message */
+    char root[64];                               /* name of the root element, no namespace */
+    char code[ERROR_CODE_MAX_BYTES];             /* Error/Code */
+    char message[ERROR_MESSAGE_MAX_BYTES];       /* Error/Message */
     char request_id[ERROR_REQUEST_ID_MAX_BYTES]; /* Error/RequestId */
-    char region[64];                            /* Error/Region */
-    char upload_id[S3_XML_FIELD_MAX_BYTES];     /* InitiateMultipartUploadResult/UploadId */
-    char etag[256];                             /* CompleteMultipartUploadResult/ETag, verbatim */
+    char region[64];                             /* Error/Region */
+    char upload_id[S3_XML_FIELD_MAX_BYTES];      /* InitiateMultipartUploadResult/UploadId */
+    char etag[256];                              /* CompleteMultipartUploadResult/ETag, verbatim */
 };
 
 /* Reads a whole document; white space before it is allowed (CompleteMultipartUpload sends it while
