@@ -1,0 +1,59 @@
+/* An upload: bytes in, one object on S3.
+ *
+ *     COLLECT ─► PUT ─────────────────────────────────► end      fits one part
+ *        └─────► CREATE ─► PARTS ─► COMPLETE ─► (PROVE) ─► end   does not
+ *                   └────────┴─────────┴──────► ABORT ──► end    on a failure, or given up
+ *
+ * Bytes wait in parts whose memory comes from the budget; a part is freed when S3 has it. When no
+ * byte can be taken, s3_upload_write() takes none and on_room follows once it can. A missing bucket
+ * is made and the same bytes are sent again. The upload frees itself; it may outlive its owner's
+ * interest, to abort, or to finish what may no longer be taken back. Everything on the client's loop.
+ */
+#ifndef FILESERVICE_S3_UPLOAD_H
+#define FILESERVICE_S3_UPLOAD_H
+
+#include "fileservice/s3/object.h"
+
+#define S3_UPLOAD_PARTS_IN_FLIGHT_MAX 4
+#define S3_UPLOAD_PARTS_MAX 10000       /* S3 user guide, "Multipart upload limits" */
+#define S3_UPLOAD_ROOM_TIMEOUT_MS 30000 /* for room in the budget; load balancers cut at 60 s */
+
+/* Borrowed during s3_upload_start(). */
+struct s3_upload_options {
+    struct span bucket;
+    struct span key;
+    struct span content_type; /* empty: S3's own default */
+    bool if_none_match;       /* only where there is no object yet: If-None-Match: * */
+    bool length_known;
+    uint64_t length; /* bytes to come, if known: plans parts and room, is not checked here */
+};
+
+struct s3_upload_events {
+    void (*on_room)(void *context);
+    /* Called once, unless abandoned, never from inside a call of this header. Afterwards the upload
+     * is not the caller's any more. `object` is set on ERR_OK. `warning` may be set on success: the
+     * bucket was made but has no CORS rule. */
+    void (*on_done)(void *context, enum err err, const struct s3_object *object,
+                    const struct error *error, const struct error *warning);
+    void *context;
+};
+
+struct s3_upload;
+
+/* The size of all parts but the last, fixed at the start: the setting, or as much more as it takes to
+ * stay within 10,000 parts, in whole MiB. Pure. */
+uint64_t s3_upload_part_bytes(uint64_t setting, uint64_t length);
+
+enum err s3_upload_start(struct s3_client *s3, const struct s3_upload_options *options,
+                         const struct s3_upload_events *events, struct s3_upload **ret)
+    __attribute__((warn_unused_result));
+
+/* Takes as many bytes as there is room for, and says how many. */
+size_t s3_upload_write(struct s3_upload *u, struct span data);
+/* All bytes were given. on_done follows. */
+void s3_upload_finish(struct s3_upload *u);
+/* The owner is not interested any more; no event follows. What S3 has of it is aborted, unless the
+ * last call is already on its way: then it is left to finish. */
+void s3_upload_abandon(struct s3_upload *u);
+
+#endif

@@ -1,0 +1,100 @@
+#include "upload_part.h"
+
+#include "fileservice/base/hex.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fileservice/base/banned.h"
+
+struct upload_part *upload_part_new(struct s3_upload *upload, struct budget *budget,
+                                    unsigned number) {
+    struct upload_part *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->upload = upload;
+    p->budget = budget;
+    p->number = number;
+    list_init(&p->node);
+    p->sha256 = EVP_MD_CTX_new();
+    if (p->sha256 == NULL || EVP_DigestInit_ex(p->sha256, EVP_sha256(), NULL) != 1) {
+        upload_part_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void upload_part_free(struct upload_part *p) {
+    if (p == NULL)
+        return;
+    aws_call_cancel(p->call);
+    list_remove(&p->node);
+    for (struct budget_chunk *c = p->first, *next; c != NULL; c = next) {
+        next = c->next;
+        free(c);
+    }
+    if (p->reserved > 0)
+        budget_release(p->budget, p->reserved);
+    if (p->has_first_room)
+        budget_give_first(p->budget);
+    EVP_MD_CTX_free(p->sha256);
+    free(p->pieces);
+    free(p);
+}
+
+static size_t left_in_last(const struct upload_part *p) {
+    return p->last == NULL ? 0 : BUDGET_CHUNK_DATA_BYTES - p->last->n;
+}
+
+bool upload_part_has_room(const struct upload_part *p) {
+    uint64_t chunks = p->reserved / BUDGET_CHUNK_BYTES + (p->has_first_room ? 1 : 0);
+    return left_in_last(p) > 0 || p->chunk_count < chunks;
+}
+
+static enum err add_chunk(struct upload_part *p) {
+    struct budget_chunk *c = malloc(BUDGET_CHUNK_BYTES);
+    if (c == NULL)
+        return ERR_NO_MEMORY;
+    c->next = NULL;
+    c->n = 0;
+    if (p->last == NULL)
+        p->first = c;
+    else
+        p->last->next = c;
+    p->last = c;
+    p->chunk_count++;
+    return ERR_OK;
+}
+
+enum err upload_part_append(struct upload_part *p, struct span data, size_t *taken) {
+    if (left_in_last(p) == 0 && add_chunk(p) != ERR_OK)
+        return ERR_NO_MEMORY;
+    size_t room = left_in_last(p);
+    size_t n = data.n < room ? data.n : room;
+    if (EVP_DigestUpdate(p->sha256, data.p, n) != 1)
+        return ERR_INTERNAL;
+    memcpy(p->last->data + p->last->n, data.p, n);
+    p->last->n += n;
+    p->size += n;
+    *taken = n;
+    return ERR_OK;
+}
+
+enum err upload_part_close(struct upload_part *p) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    if (EVP_DigestFinal_ex(p->sha256, digest, &n) != 1)
+        return ERR_INTERNAL;
+    hex_encode(digest, n, p->hash);
+    p->pieces = calloc(p->chunk_count + 1, sizeof *p->pieces);
+    if (p->pieces == NULL)
+        return ERR_NO_MEMORY;
+    size_t i = 0;
+    for (struct budget_chunk *c = p->first; c != NULL; c = c->next)
+        p->pieces[i++] = (struct span){c->data, c->n};
+    return ERR_OK;
+}
+
+uint64_t upload_part_cost(uint64_t bytes) {
+    return (bytes + BUDGET_CHUNK_DATA_BYTES - 1) / BUDGET_CHUNK_DATA_BYTES * BUDGET_CHUNK_BYTES;
+}
