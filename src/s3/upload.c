@@ -34,8 +34,7 @@ struct s3_upload {
     struct span key;
     struct span content_type;
     bool if_none_match;
-    bool length_known;
-    uint64_t length;
+    uint64_t length_max;
 
     uint64_t part_bytes;
     uint64_t received;
@@ -55,7 +54,8 @@ struct s3_upload {
     struct s3_object_call *head_call;   /* STATE_PROVE */
     bool bucket_made;
     uint64_t bucket_made_ms;
-    struct loop_timer timer; /* room, settling, or the second abort: one at a time */
+    struct loop_timer timer;      /* until the bucket settles, or the second abort */
+    struct loop_timer room_timer; /* the longest wait for room */
     struct loop_task fail_soon;
     char upload_id[S3_XML_FIELD_MAX_BYTES];
     struct buf body; /* of CompleteMultipartUpload */
@@ -88,6 +88,7 @@ static void upload_free(struct s3_upload *u) {
     s3_bucket_cancel(u->bucket_call);
     s3_object_cancel(u->head_call);
     loop_timer_stop(u->s3->aws.loop, &u->timer);
+    loop_timer_stop(u->s3->aws.loop, &u->room_timer);
     loop_cancel(u->s3->aws.loop, &u->fail_soon);
     buf_done(&u->names);
     buf_done(&u->body);
@@ -117,6 +118,7 @@ static void succeed(struct s3_upload *u) {
 /* Gives up memory and room, and every part that is on its way. */
 static void drop_parts(struct s3_upload *u) {
     loop_timer_stop(u->s3->aws.loop, &u->timer);
+    loop_timer_stop(u->s3->aws.loop, &u->room_timer);
     if (u->waiting)
         budget_cancel(u->s3->budget, &u->waiter);
     u->waiting = false;
@@ -575,7 +577,7 @@ static void step(struct s3_upload *u) {
 
 static void stop_waiting(struct s3_upload *u) {
     u->waiting = false;
-    loop_timer_stop(u->s3->aws.loop, &u->timer);
+    loop_timer_stop(u->s3->aws.loop, &u->room_timer);
 }
 
 static void room_granted(struct loop_task *task) {
@@ -589,25 +591,26 @@ static void room_granted(struct loop_task *task) {
     tell_room(u);
 }
 
-/* One timer for three waits, which exclude one another. */
-static void timer_fired(struct loop_timer *timer) {
-    struct s3_upload *u = CONTAINER_OF(timer, struct s3_upload, timer);
-    if (u->state == STATE_ABORT) {
-        u->second_abort = true;
-        abort_upload(u);
-    } else if (u->waiting) {
-        struct error error;
-        error_set(&error, ERR_BUSY, "The memory for uploads is used up; try again soon.");
-        fail(u, ERR_BUSY, &error);
-    } else {
-        open_upload(u);
-    }
+static void room_timer_fired(struct loop_timer *timer) {
+    struct s3_upload *u = CONTAINER_OF(timer, struct s3_upload, room_timer);
+    struct error error;
+    error_set(&error, ERR_BUSY, "The memory for uploads is used up; try again soon.");
+    fail(u, ERR_BUSY, &error);
 }
 
-/* Room for the whole part that is filling: what the length still allows, if it is known. */
+static void timer_fired(struct loop_timer *timer) {
+    struct s3_upload *u = CONTAINER_OF(timer, struct s3_upload, timer);
+    u->second_abort = u->state == STATE_ABORT;
+    if (u->state == STATE_ABORT)
+        abort_upload(u);
+    else
+        open_upload(u);
+}
+
+/* Room for the whole part that is filling, or what the length still allows. */
 static uint64_t part_room(const struct s3_upload *u) {
     uint64_t before = u->received - u->filling->size;
-    uint64_t rest = u->length_known && u->length > before ? u->length - before : u->part_bytes;
+    uint64_t rest = u->length_max > before ? u->length_max - before : u->part_bytes;
     return upload_part_cost(rest < u->part_bytes ? rest : u->part_bytes);
 }
 
@@ -629,7 +632,7 @@ static bool get_room(struct s3_upload *u) {
         return true;
     }
     u->waiting = true;
-    if (loop_timer_start(u->s3->aws.loop, &u->timer, S3_UPLOAD_ROOM_TIMEOUT_MS) != ERR_OK)
+    if (loop_timer_start(u->s3->aws.loop, &u->room_timer, S3_UPLOAD_ROOM_TIMEOUT_MS) != ERR_OK)
         fail_later(u, ERR_NO_MEMORY, "There is no memory for a deadline.");
     return false;
 }
@@ -724,12 +727,10 @@ enum err s3_upload_start(struct s3_client *s3, const struct s3_upload_options *o
     u->s3 = s3;
     u->events = *events;
     u->if_none_match = options->if_none_match;
-    u->length_known = options->length_known;
-    u->length = options->length;
-    u->part_bytes = s3_upload_part_bytes(s3->options->upload_part_bytes,
-                                         options->length_known ? options->length
-                                                               : s3->options->upload_max_bytes);
+    u->length_max = options->length_max;
+    u->part_bytes = s3_upload_part_bytes(s3->options->upload_part_bytes, options->length_max);
     u->timer.fire = timer_fired;
+    u->room_timer.fire = room_timer_fired;
     u->waiter.loop = s3->aws.loop;
     list_init(&u->waiter.node);
     list_init(&u->parts);

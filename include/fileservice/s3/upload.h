@@ -24,8 +24,7 @@ struct s3_upload_options {
     struct span key;
     struct span content_type; /* empty: S3's own default */
     bool if_none_match;       /* only where there is no object yet: If-None-Match: * */
-    bool length_known;
-    uint64_t length; /* bytes to come, if known: plans parts and room, is not checked here */
+    uint64_t length_max;      /* bytes to come at most: plans parts and room, is not checked here */
 };
 
 struct s3_upload_events {
