@@ -24,12 +24,14 @@ struct worker {
     struct loop_driver driver;
     pthread_t thread;
     bool started;
-    bool stopping;             /* the loop ends with the last connection */
-    struct list connections;   /* taken over by MHD */
-    atomic_uint count;         /* any thread */
-    struct loop_task drain;    /* posted by main */
-    struct loop_task stop;     /* posted by main */
-    struct loop_task adopt;    /* posted by main */
+    bool stopping;           /* the loop ends with the last connection */
+    struct list connections; /* taken over by MHD */
+    atomic_uint count;       /* any thread */
+    struct loop_task drain;  /* this and the next four: posted by main */
+    struct loop_task close_idle;
+    struct loop_task break_all;
+    struct loop_task stop;
+    struct loop_task adopt;
     struct loop_timer give_up; /* connections that do not end when told */
 
     pthread_mutex_t adopted_mutex;
@@ -166,17 +168,38 @@ static void give_up_fired(struct loop_timer *timer) {
     loop_stop(CONTAINER_OF(timer, struct worker, give_up)->http.loop);
 }
 
-static void stop_run(struct loop_task *task) {
-    struct worker *w = CONTAINER_OF(task, struct worker, stop);
-    w->stopping = true;
+/* Answers say Connection: close by now, so a connection without a request will bring none. */
+static void close_idle_run(struct loop_task *task) {
+    struct worker *w = CONTAINER_OF(task, struct worker, close_idle);
+    for (struct list *n = w->connections.next; n != &w->connections; n = n->next) {
+        struct connection *c = CONTAINER_OF(n, struct connection, node);
+        if (c->exchange == NULL)
+            connection_break(c);
+    }
+    w->http.mhd_due = true;
+}
+
+static void break_all(struct worker *w) {
     for (struct list *n = w->connections.next; n != &w->connections; n = n->next)
         connection_break(CONTAINER_OF(n, struct connection, node));
     w->http.mhd_due = true;
+}
+
+static void break_all_run(struct loop_task *task) {
+    break_all(CONTAINER_OF(task, struct worker, break_all));
+}
+
+static void stop_run(struct loop_task *task) {
+    struct worker *w = CONTAINER_OF(task, struct worker, stop);
+    w->stopping = true;
+    break_all(w);
     if (loop_timer_start(w->http.loop, &w->give_up, 1000) != ERR_OK)
         loop_stop(w->http.loop);
 }
 
 void worker_drain(struct worker *w) { loop_post_remote(w->http.loop, &w->drain); }
+void worker_close_idle(struct worker *w) { loop_post_remote(w->http.loop, &w->close_idle); }
+void worker_break(struct worker *w) { loop_post_remote(w->http.loop, &w->break_all); }
 
 void worker_stop(struct worker *w) {
     if (!w->started)
@@ -225,6 +248,8 @@ enum err worker_new(const struct worker_options *options, struct worker **ret,
     list_init(&w->adopted);
     list_init(&w->waiting);
     loop_task_init(&w->drain, drain_run);
+    loop_task_init(&w->close_idle, close_idle_run);
+    loop_task_init(&w->break_all, break_all_run);
     loop_task_init(&w->stop, stop_run);
     loop_task_init(&w->adopt, adopt_run);
     pthread_mutex_init(&w->adopted_mutex, NULL);

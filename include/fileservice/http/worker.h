@@ -32,9 +32,12 @@ enum err worker_adopt(struct worker *w, int fd, const char *remote)
     __attribute__((warn_unused_result));
 unsigned worker_connections(const struct worker *w); /* any thread */
 
-/* From now on every answer says Connection: close, and idle connections are closed. Any thread. */
+/* The steps of an orderly end, all for any thread. From now on every answer says Connection: close;
+ * then connections without a request are closed; then all others, whose uploads are aborted. */
 void worker_drain(struct worker *w);
-/* Ends what still runs, stops the loop and joins the thread. */
+void worker_close_idle(struct worker *w);
+void worker_break(struct worker *w);
+/* Stops the loop, which ends what still runs, and joins the thread. */
 void worker_stop(struct worker *w);
 void worker_free(struct worker *w); /* after worker_stop, and after the app's own end */
 
