@@ -6,7 +6,7 @@
 #include "fileservice/base/buf.h"
 
 #define S3_XML_DEPTH_MAX 16
-#define S3_XML_TEXT_MAX_BYTES 4096 /* text of one element that we keep; ours */
+#define S3_XML_MAX_BYTES 1048576 /* a whole document; ours, and what the transport keeps */
 #define S3_XML_FIELD_MAX_BYTES 1024
 
 /* The answer of a call, as far as callers ask. Empty strings when absent. */
