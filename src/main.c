@@ -96,6 +96,11 @@ static const char *get_variable(void *context, const char *name) {
     return getenv(name); // NOLINT(concurrency-mt-unsafe): nobody sets variables
 }
 
+static void on_credentials_failure(void *context, const struct error *error) {
+    (void)context;
+    log_message(LOG_WARN, "credentials could not be had: %s", error->message);
+}
+
 static enum err start_credentials(struct program *p, struct error *error) {
     struct credentials_options options = {
         .access_key_id = p->config.access_key_id,
@@ -103,6 +108,7 @@ static enum err start_credentials(struct program *p, struct error *error) {
         .session_token = p->config.session_token,
         .region = p->config.region,
         .get = get_variable,
+        .on_failure = on_credentials_failure,
     };
     return credentials_source_start(&options, &p->credentials, error);
 }

@@ -1,9 +1,10 @@
 /* Credentials: the chain, and one snapshot that all threads share.
  *
- * Order: settings (static keys of the environment), profile files, web identity, container, instance
+ * Order: settings (static keys of the environment), web identity, profile files, container, instance
  * metadata. The first provider that is configured decides; if it then fails, that is an error and
  * not a reason to ask the next. Temporary credentials are renewed by a thread of their own, never by
- * a worker. Source: AWS SDK reference, "Standardized credential providers".
+ * a worker: 15 minutes before they end, or at half of a shorter life; after a failure again soon.
+ * Source: AWS SDK reference, "Standardized credential providers".
  */
 #ifndef FILESERVICE_AWS_CREDENTIALS_H
 #define FILESERVICE_AWS_CREDENTIALS_H
@@ -37,13 +38,16 @@ struct credentials_options {
     const char *session_token;
     const char *region;
     const char *(*get)(void *context, const char *name);
+    /* Told of a renewal that failed, on the refresher's thread; may be NULL. */
+    void (*on_failure)(void *context, const struct error *error);
     void *context;
 };
 
 struct credentials_source;
 
-/* Finds the provider and, unless it is static, starts the refresher thread. ERR_CREDENTIALS when
- * what is configured is broken (one key of two, a bad URI); no provider at all is no error here. */
+/* Finds the provider and, unless its keys are static, starts the refresher thread. ERR_CREDENTIALS
+ * when what is configured is broken (one key of two, a bad URI). On a machine where nothing is
+ * configured, instance metadata is asked. */
 enum err credentials_source_start(const struct credentials_options *options,
                                   struct credentials_source **ret, struct error *error)
     __attribute__((warn_unused_result));
