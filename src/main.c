@@ -134,6 +134,7 @@ static enum err start_logs(struct program *p, struct error *error) {
             .endpoint = c->logs_endpoint,
             .region = c->region,
             .group = c->log_group,
+            .format = c->log_format,
             .credentials = p->credentials,
             .connect_ms = c->s3_connect_timeout_ms,
             .silence_ms = c->s3_timeout_ms,

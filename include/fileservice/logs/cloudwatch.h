@@ -17,6 +17,7 @@
 #define LOGS_QUEUE_BYTES 8388608 /* waiting lines, 8 MiB; ours */
 #define LOGS_SEND_AFTER_MS 1000
 #define LOGS_SEND_AFTER_BYTES 524288
+#define LOGS_BACKOFF_MAX_MS 30000
 
 struct logs_cloudwatch;
 
@@ -24,7 +25,8 @@ struct logs_cloudwatch;
 struct logs_cloudwatch_options {
     struct url_endpoint endpoint;
     const char *region;
-    const char *group; /* streams are log_stream_name() of each stream */
+    const char *group;      /* streams are log_stream_name() of each stream */
+    enum log_format format; /* of the shipper's own lines */
     struct credentials_source *credentials;
     uint32_t connect_ms;
     uint32_t silence_ms;
