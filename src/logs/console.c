@@ -111,8 +111,9 @@ static void *run(void *argument) {
             pthread_cond_wait(&c->wake, &c->mutex);
             continue;
         }
-        if (c->unsaid > 0)
-            append_dropped(c);
+        bool said = c->unsaid > 0;
+        if (said)
+            append_dropped(c);   /* it stands last, and is no line of the callers */
         struct buf swap = lines; /* both keep their memory */
         lines = c->waiting;
         c->waiting = swap;
@@ -121,7 +122,7 @@ static void *run(void *argument) {
         struct span left = write_out(c, buf_span(&lines));
         pthread_mutex_lock(&c->mutex);
         if (left.n > 0) {
-            c->dropped += count_lines(left) + count_lines(buf_span(&c->waiting));
+            c->dropped += count_lines(left) - (said ? 1 : 0) + count_lines(buf_span(&c->waiting));
             buf_clear(&c->waiting);
             c->gone = true;
         }

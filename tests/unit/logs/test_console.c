@@ -1,0 +1,130 @@
+/* Standard output: complete, in order, never waited for. */
+#include "fileservice/logs/console.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char big[65536];
+
+static void write_line(struct logs_console *c, struct span text) {
+    struct log_sink sink = logs_console_sink(c);
+    struct log_line line = {1, LOG_INFO, LOG_STREAM_DEFAULT, text};
+    sink.write(sink.context, &line);
+}
+
+static void lines_come_out_whole_and_in_order(void **state) {
+    (void)state;
+    int fds[2];
+    char text[64];
+    assert_int_equal(pipe(fds), 0);
+    struct logs_console *c = logs_console_start(fds[1], LOG_JSON);
+    assert_non_null(c);
+    for (int i = 0; i < 1000; i++) {
+        int n = snprintf(text, sizeof text, "line %d", i);
+        write_line(c, (struct span){text, (size_t)n});
+    }
+    assert_int_equal(logs_console_stop(c, 5000), 0);
+    close(fds[1]);
+    FILE *in = fdopen(fds[0], "r");
+    assert_non_null(in);
+    for (int i = 0; i < 1000; i++) {
+        char want[64];
+        (void)snprintf(want, sizeof want, "line %d\n", i);
+        assert_non_null(fgets(text, sizeof text, in));
+        assert_string_equal(text, want);
+    }
+    assert_null(fgets(text, sizeof text, in));
+    (void)fclose(in);
+}
+
+static void a_reader_that_does_not_read_costs_lines_and_not_time(void **state) {
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    struct logs_console *c = logs_console_start(fds[1], LOG_JSON);
+    assert_non_null(c);
+    memset(big, 'x', sizeof big);
+    uint64_t written = 0;
+    for (; written < 64; written++) /* four times what the buffer holds */
+        write_line(c, (struct span){big, sizeof big});
+    uint64_t dropped = logs_console_stop(c, 100);
+    assert_true(dropped > 0 && dropped <= written);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* Reads until "dropped" was seen, or the end. */
+static bool reads_dropped(int fd) {
+    static char all[8 << 20];
+    size_t n = 0;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (poll(&p, 1, 10000) > 0 && n < sizeof all - 1) {
+        ssize_t got = read(fd, all + n, sizeof all - 1 - n);
+        if (got <= 0)
+            return false;
+        n += (size_t)got;
+        all[n] = '\0';
+        if (memmem(all, n, "\"dropped\":", 10) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static void a_line_says_how_many_were_dropped(void **state) {
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    struct logs_console *c = logs_console_start(fds[1], LOG_JSON);
+    assert_non_null(c);
+    memset(big, 'x', sizeof big);
+    for (int i = 0; i < 64; i++)
+        write_line(c, (struct span){big, sizeof big});
+    /* The reader comes back; the next line finds the writer awake. */
+    fcntl(fds[0], F_SETPIPE_SZ, 1 << 20);
+    char drain[65536];
+    for (size_t n = 0; n < LOGS_CONSOLE_BUFFER_BYTES / 2;) {
+        ssize_t got = read(fds[0], drain, sizeof drain);
+        assert_true(got > 0);
+        n += (size_t)got;
+    }
+    write_line(c, SPAN("after"));
+    assert_true(reads_dropped(fds[0]));
+    assert_true(logs_console_stop(c, 5000) > 0);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void a_reader_that_went_away_ends_writing_and_not_the_process(void **state) {
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    struct logs_console *c = logs_console_start(fds[1], LOG_TEXT);
+    assert_non_null(c);
+    close(fds[0]);
+    write_line(c, SPAN("to nobody"));
+    uint64_t dropped = logs_console_stop(c, 1000);
+    assert_int_equal(dropped, 1);
+    close(fds[1]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_come_out_whole_and_in_order),
+        cmocka_unit_test(a_reader_that_does_not_read_costs_lines_and_not_time),
+        cmocka_unit_test(a_line_says_how_many_were_dropped),
+        cmocka_unit_test(a_reader_that_went_away_ends_writing_and_not_the_process),
+    };
+    (void)signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
