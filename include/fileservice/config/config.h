@@ -64,6 +64,7 @@ struct config {
     struct config_cidr *trusted_proxies;
     size_t trusted_proxy_count;
     struct config_list api_keys; /* secret; empty: open */
+    char *api_keys_file;         /* where some of api_keys came from, or NULL */
 
     /* Buckets and uploads. */
     char *bucket_prefix; /* never NULL, "" when empty */
