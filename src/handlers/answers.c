@@ -104,13 +104,12 @@ void answers_object(struct exchange *x, unsigned status, const char *message,
     if (o->bucket.n > 0)
         append_location_header(&r, bucket, key);
     struct buf *b = &r.body;
-    buf_append_text(b, ",\"data\":{\"location\":");
-    json_append_string(b, buf_span(&url));
-    append_member(b, "expires_at", span_of(expires_at));
+    buf_append_text(b, ",\"data\":{\"size\":");
+    buf_append_u64(b, o->object->size);
     append_member(b, "bucket", o->bucket);
     append_member(b, "key", o->key);
-    buf_append_text(b, ",\"size\":");
-    buf_append_u64(b, o->object->size);
+    append_member(b, "location", buf_span(&url));
+    append_member(b, "expires_at", span_of(expires_at));
     append_member(b, "etag", span_of(o->object->etag));
     append_member(b, "content_type", span_of(o->object->content_type));
     append_member(b, "last_modified", span_of(o->object->last_modified));

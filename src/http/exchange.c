@@ -373,16 +373,16 @@ static void route(struct exchange *x, const char *method) {
     request_id(exchange_header(x, "X-Request-Id"), x->request_id);
     x->method = router_method(span_of(method));
     enum err e = request_check(x->mhd, &x->chunked, &x->length_known, &x->length, &error);
+    if (e == ERR_OK && x->method == ROUTER_OPTIONS) {
+        struct reply r; /* a preflight is answered wherever it goes: it asks about the origin alone */
+        reply_init(&r, 204);
+        exchange_reply(x, &r);
+        return;
+    }
     if (e == ERR_OK)
         e = router_parse(request_origin_form(span_of(x->raw_target)), &x->target, &error);
     if (e != ERR_OK) {
         exchange_fail(x, &error);
-        return;
-    }
-    if (x->method == ROUTER_OPTIONS) {
-        struct reply r;
-        reply_init(&r, 204);
-        exchange_reply(x, &r);
         return;
     }
     const struct exchange_handler *handler = find_handler(x);
