@@ -6,31 +6,82 @@
 #include "fileservice/base/url.h"
 
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fileservice/base/banned.h"
 
 #define HASH_BYTES 32
-#define DATE_BYTES 8 /* "20261124", the front of the time */
+#define BLOCK_BYTES 64 /* of SHA-256 */
+#define DATE_BYTES 8   /* "20261124", the front of the time */
 #define ALGORITHM "AWS4-HMAC-SHA256"
 
 /* Digests */
 
+static EVP_MD *sha256;
+
+static void fetch_sha256(void) { sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); }
+
+/* Looked up once: OpenSSL 3 otherwise searches its providers in every call, which costs more than
+ * the digest of a short text. NULL when there is no memory. */
+static const EVP_MD *get_sha256(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fetch_sha256);
+    return sha256;
+}
+
 enum err sigv4_hash_hex(struct span bytes, char out[SIGV4_HEX_BYTES + 1]) {
-    unsigned char hash[HASH_BYTES];
+    unsigned char digest[HASH_BYTES];
     unsigned n = 0;
-    if (EVP_Digest(bytes.p, bytes.n, hash, &n, EVP_sha256(), NULL) != 1)
+    if (get_sha256() == NULL || EVP_Digest(bytes.p, bytes.n, digest, &n, get_sha256(), NULL) != 1)
         return ERR_INTERNAL;
-    hex_encode(hash, sizeof hash, out);
+    hex_encode(digest, sizeof digest, out);
     return ERR_OK;
 }
 
-static bool hmac(struct span key, struct span text, unsigned char out[HASH_BYTES]) {
+/* RFC 2104 over keys of at most a block, on a context that serves a whole chain: OpenSSL's own HMAC
+ * allocates and looks up anew for each of the five links. */
+static bool hmac(EVP_MD_CTX *context, struct span key, struct span text,
+                 unsigned char out[HASH_BYTES]) {
+    unsigned char inner[BLOCK_BYTES];
+    unsigned char outer[BLOCK_BYTES];
     unsigned n = 0;
-    return HMAC(EVP_sha256(), key.p, (int)key.n, (const unsigned char *)text.p, text.n, out, &n) !=
-           NULL;
+    memset(inner, 0x36, sizeof inner);
+    memset(outer, 0x5c, sizeof outer);
+    for (size_t i = 0; i < key.n; i++) {
+        inner[i] = (unsigned char)(inner[i] ^ (unsigned char)key.p[i]);
+        outer[i] = (unsigned char)(outer[i] ^ (unsigned char)key.p[i]);
+    }
+    bool good = EVP_DigestInit_ex(context, get_sha256(), NULL) == 1 &&
+                EVP_DigestUpdate(context, inner, sizeof inner) == 1 &&
+                EVP_DigestUpdate(context, text.p, text.n) == 1 &&
+                EVP_DigestFinal_ex(context, out, &n) == 1 &&
+                EVP_DigestInit_ex(context, get_sha256(), NULL) == 1 &&
+                EVP_DigestUpdate(context, outer, sizeof outer) == 1 &&
+                EVP_DigestUpdate(context, out, HASH_BYTES) == 1 &&
+                EVP_DigestFinal_ex(context, out, &n) == 1;
+    secret_wipe(inner, sizeof inner);
+    secret_wipe(outer, sizeof outer);
+    return good;
+}
+
+/* "AWS4" and the secret, as a key of the chain: hashed when it is longer than a block. */
+static bool first_key(EVP_MD_CTX *context, struct span secret, unsigned char out[BLOCK_BYTES],
+                      size_t *out_n) {
+    unsigned n = 0;
+    if (secret.n <= BLOCK_BYTES - 4) {
+        memcpy(out, "AWS4", 4);
+        if (secret.n > 0)
+            memcpy(out + 4, secret.p, secret.n);
+        *out_n = secret.n + 4;
+        return true;
+    }
+    *out_n = HASH_BYTES;
+    return EVP_DigestInit_ex(context, get_sha256(), NULL) == 1 &&
+           EVP_DigestUpdate(context, "AWS4", 4) == 1 &&
+           EVP_DigestUpdate(context, secret.p, secret.n) == 1 &&
+           EVP_DigestFinal_ex(context, out, &n) == 1;
 }
 
 /* Paths */
@@ -269,30 +320,23 @@ enum err sigv4_string_to_sign(struct span canonical, const struct sigv4_scope *s
 enum err sigv4_signature(struct span string_to_sign, const struct sigv4_scope *scope,
                          struct span secret_access_key, char out[SIGV4_HEX_BYTES + 1]) {
     char time[CLOCK_AMZ_BYTES];
-    unsigned char key[HASH_BYTES];
-    unsigned char next[HASH_BYTES];
-    struct span chained = {(const char *)key, sizeof key};
-    struct buf first;
+    unsigned char key[BLOCK_BYTES];
+    size_t key_n = 0;
     clock_format_amz(scope->wall_ms, time);
-    buf_init(&first, SIGV4_CANONICAL_MAX_BYTES);
-    buf_append_text(&first, "AWS4");
-    buf_append(&first, secret_access_key);
-    enum err e = buf_error(&first);
-    if (e == ERR_OK && !hmac(buf_span(&first), (struct span){time, DATE_BYTES}, key))
-        e = ERR_INTERNAL;
-    buf_done_secret(&first);
-    const struct span links[] = {scope->region, scope->service, SPAN("aws4_request"),
-                                 string_to_sign};
-    for (size_t i = 0; e == ERR_OK && i < sizeof links / sizeof *links; i++) {
-        if (!hmac(chained, links[i], next))
-            e = ERR_INTERNAL;
-        memcpy(key, next, sizeof key);
+    const struct span links[] = {
+        {time, DATE_BYTES}, scope->region, scope->service, SPAN("aws4_request"), string_to_sign};
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool good = context != NULL && get_sha256() != NULL &&
+                first_key(context, secret_access_key, key, &key_n);
+    for (size_t i = 0; good && i < sizeof links / sizeof *links; i++) {
+        good = hmac(context, (struct span){(const char *)key, key_n}, links[i], key);
+        key_n = HASH_BYTES;
     }
-    if (e == ERR_OK)
-        hex_encode(key, sizeof key, out);
+    if (good)
+        hex_encode(key, HASH_BYTES, out);
     secret_wipe(key, sizeof key);
-    secret_wipe(next, sizeof next);
-    return e;
+    EVP_MD_CTX_free(context);
+    return good ? ERR_OK : ERR_INTERNAL;
 }
 
 /* The stages put together: the signature of a request and the names of its signed headers. */

@@ -9,7 +9,7 @@
 
 #include "fileservice/base/banned.h"
 
-#define BUF_FIRST_BYTES 64
+#define BUF_FIRST_BYTES 512 /* most texts never grow beyond it */
 
 void buf_init(struct buf *b, size_t max) { *b = (struct buf){.max = max}; }
 

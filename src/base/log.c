@@ -52,8 +52,20 @@ const char *log_stream_name(enum log_stream stream) {
 
 static bool is_absent(const struct log_field *f) { return f->text.p != NULL && f->text.n == 0; }
 
+static void append_number(struct buf *b, int64_t n) {
+    if (n < 0)
+        buf_append_byte(b, '-');
+    buf_append_u64(b, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
+}
+
+static void append_name(struct buf *b, const char *name) {
+    buf_append_byte(b, '"');
+    buf_append_text(b, name);
+    buf_append_text(b, "\":");
+}
+
 static void append_member(struct buf *b, const char *name, struct span text) {
-    buf_append_format(b, "\"%s\":", name);
+    append_name(b, name);
     json_append_string(b, text);
 }
 
@@ -72,10 +84,11 @@ static void format_json(struct buf *b, const char *time, enum log_level level,
         if (is_absent(&fields[i]))
             continue;
         buf_append_byte(b, ',');
+        append_name(b, fields[i].name);
         if (fields[i].text.p != NULL)
-            append_member(b, fields[i].name, fields[i].text);
+            json_append_string(b, fields[i].text);
         else
-            buf_append_format(b, "\"%s\":%lld", fields[i].name, (long long)fields[i].number);
+            append_number(b, fields[i].number);
     }
     buf_append_byte(b, '}');
 }
@@ -102,7 +115,7 @@ static void format_text(struct buf *b, const char *time, enum log_level level, c
             continue;
         buf_append_format(b, " %s=", fields[i].name);
         if (fields[i].text.p == NULL)
-            buf_append_format(b, "%lld", (long long)fields[i].number);
+            append_number(b, fields[i].number);
         else if (is_plain(fields[i].text))
             buf_append(b, fields[i].text);
         else

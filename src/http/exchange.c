@@ -374,7 +374,8 @@ static void route(struct exchange *x, const char *method) {
     x->method = router_method(span_of(method));
     enum err e = request_check(x->mhd, &x->chunked, &x->length_known, &x->length, &error);
     if (e == ERR_OK && x->method == ROUTER_OPTIONS) {
-        struct reply r; /* a preflight is answered wherever it goes: it asks about the origin alone */
+        struct reply
+            r; /* a preflight is answered wherever it goes: it asks about the origin alone */
         reply_init(&r, 204);
         exchange_reply(x, &r);
         return;

@@ -72,6 +72,20 @@ static bool is_id_byte(char c) {
            c == '_' || c == '-';
 }
 
+/* Random bytes for one id. Each worker gets them from the kernel for many ids at once. */
+static const unsigned char *next_random(void) {
+    static _Thread_local unsigned char
+        pool[16 * REQUEST_ID_RANDOM_BYTES]; /* 256: never cut short */
+    static _Thread_local size_t used = sizeof pool;
+    if (used == sizeof pool) {
+        ssize_t got = getrandom(pool, sizeof pool, 0);
+        (void)got;
+        used = 0;
+    }
+    used += REQUEST_ID_RANDOM_BYTES;
+    return pool + used - REQUEST_ID_RANDOM_BYTES;
+}
+
 void request_id(struct span given, char out[EXCHANGE_REQUEST_ID_MAX_BYTES + 1]) {
     size_t n = 0;
     while (n < given.n && n <= EXCHANGE_REQUEST_ID_MAX_BYTES && is_id_byte(given.p[n]))
@@ -81,11 +95,7 @@ void request_id(struct span given, char out[EXCHANGE_REQUEST_ID_MAX_BYTES + 1]) 
         out[n] = '\0';
         return;
     }
-    unsigned char random[REQUEST_ID_RANDOM_BYTES] = {0};
-    /* 16 bytes never come short once the kernel's pool is ready, which it is before services start. */
-    ssize_t got = getrandom(random, sizeof random, 0);
-    (void)got;
-    hex_encode(random, sizeof random, out);
+    hex_encode(next_random(), REQUEST_ID_RANDOM_BYTES, out);
 }
 
 struct span request_method_name(enum router_method method) {

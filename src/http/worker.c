@@ -15,7 +15,8 @@
 
 #include "fileservice/base/banned.h"
 
-#define WORKER_CONNECTION_MEMORY_BYTES 131072 /* pieces of up to 64 KiB; also the bound of a head */
+/* Pieces of up to 32 KiB; also the bound of a head. MHD clears it after every request: more costs each. */
+#define WORKER_CONNECTION_MEMORY_BYTES 65536
 
 struct worker {
     struct http_context http;

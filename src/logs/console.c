@@ -6,11 +6,15 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fileservice/base/banned.h"
 
 #define CONSOLE_POLL_MS 100 /* how often a blocked writer looks whether it shall stop */
+/* Lines are gathered for a moment: one wake-up and one write for many. */
+#define CONSOLE_GATHER_MS 10
+#define CONSOLE_GATHER_BYTES 32768
 
 struct logs_console {
     int fd;
@@ -58,9 +62,28 @@ static void console_write(void *context, const struct log_line *line) {
             c->dropped++;
             c->unsaid++;
         }
-        pthread_cond_signal(&c->wake);
+        /* The writer sleeps until there is something, then until there is much or the moment is over. */
+        bool first = c->waiting.n == line->text.n + 1;
+        bool much = c->waiting.n >= CONSOLE_GATHER_BYTES &&
+                    c->waiting.n - line->text.n - 1 < CONSOLE_GATHER_BYTES;
+        if (first || much)
+            pthread_cond_signal(&c->wake);
     }
     pthread_mutex_unlock(&c->mutex);
+}
+
+/* The mutex is held. */
+static void gather(struct logs_console *c) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += CONSOLE_GATHER_MS * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    while (!c->stopping && c->waiting.n < CONSOLE_GATHER_BYTES)
+        if (pthread_cond_timedwait(&c->wake, &c->mutex, &until) == ETIMEDOUT)
+            break;
 }
 
 /* True while there is time: always before a stop, until the deadline after it. */
@@ -111,6 +134,7 @@ static void *run(void *argument) {
             pthread_cond_wait(&c->wake, &c->mutex);
             continue;
         }
+        gather(c);
         bool said = c->unsaid > 0;
         if (said)
             append_dropped(c);   /* it stands last, and is no line of the callers */

@@ -1,0 +1,438 @@
+"""A scripted stand-in for S3, for faults that a real server does not produce on demand.
+
+Unscripted it is a tiny S3 in memory (path style, no signatures checked). A test scripts answers by
+operation; they are used up in order:
+
+    s3.script("PutObject", Answer(500, error="InternalError"), Answer(reset_after=1000))
+    s3.script_always("UploadPart", Answer(503, error="SlowDown"))
+
+Every request is recorded with operation, headers and the SHA-256 of its body.
+"""
+
+import dataclasses
+import hashlib
+import re
+import socket
+import struct
+import threading
+import time
+import urllib.parse
+import uuid
+from collections import defaultdict, deque
+from email.utils import formatdate
+from xml.sax.saxutils import escape
+
+HEAD_MAX_BYTES = 65536
+PIECE_BYTES = 65536
+TLS_HANDSHAKE = 0x16
+
+
+@dataclasses.dataclass
+class Answer:
+    """One scripted answer. Without `hang`, `close_*` and `reset_after` it is a plain response."""
+
+    status: int = 200
+    error: str = ""  # code of an S3 error document, made into the body
+    headers: dict = dataclasses.field(default_factory=dict)
+    body: bytes = b""
+    apply: bool = False  # the operation takes effect although this answer is given
+    hang: bool = False  # the request is read, and never answered
+    close_before: bool = False  # closed after the request was read, without an answer
+    close_after: int | None = None  # closed after this many bytes of the answer's body
+    reset_after: int | None = None  # RST after this many bytes of the request's body were read
+    delay_s: float = 0.0  # before the answer
+
+
+@dataclasses.dataclass
+class Recorded:
+    operation: str
+    method: str
+    path: str  # as it was sent
+    bucket: str
+    key: str
+    query: dict
+    headers: dict  # names in lower case
+    size: int
+    sha256: str
+    body: bytes  # at most the first PIECE_BYTES
+    whole: bool  # the body came to its end
+    at: float  # time.monotonic() when the body had ended
+
+
+@dataclasses.dataclass
+class Stored:
+    body: bytes
+    etag: str
+    content_type: str
+    modified: float
+
+
+@dataclasses.dataclass
+class Upload:
+    bucket: str
+    key: str
+    content_type: str
+    parts: dict
+
+
+class _Gone(Exception):
+    """The connection has ended, or is to be ended."""
+
+
+def operation_of(method, key, query):
+    if not key:
+        if method == "PUT":
+            return "PutBucketCors" if "cors" in query else "CreateBucket"
+        return {"HEAD": "HeadBucket", "GET": "ListObjects", "DELETE": "DeleteBucket"}.get(
+            method, "Unknown"
+        )
+    if method == "PUT":
+        return "UploadPart" if "partNumber" in query else "PutObject"
+    if method == "POST":
+        return "CreateMultipartUpload" if "uploads" in query else "CompleteMultipartUpload"
+    if method == "DELETE":
+        return "AbortMultipartUpload" if "uploadId" in query else "DeleteObject"
+    return {"HEAD": "HeadObject", "GET": "GetObject"}.get(method, "Unknown")
+
+
+def error_body(code):
+    return f"<Error><Code>{escape(code)}</Code><Message>scripted {escape(code)}</Message></Error>"
+
+
+class _Connection:
+    """One connection of a client, kept alive from request to request."""
+
+    def __init__(self, server, s):
+        self.server = server
+        self.s = s
+        self.buffered = b""
+
+    def run(self):
+        try:
+            while True:
+                self._one_request()
+        except (OSError, _Gone):
+            pass
+        finally:
+            self.server.forget(self.s)
+
+    def _receive(self):
+        piece = self.s.recv(PIECE_BYTES)
+        if not piece:
+            raise _Gone
+        return piece
+
+    def _read_head(self):
+        while b"\r\n\r\n" not in self.buffered:
+            if len(self.buffered) > HEAD_MAX_BYTES:
+                raise _Gone
+            self.buffered += self._receive()
+            if self.buffered[0] == TLS_HANDSHAKE:
+                self.s.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                raise _Gone
+        head, self.buffered = self.buffered.split(b"\r\n\r\n", 1)
+        lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = lines[0].split(" ", 2)
+        headers = {}
+        for line in lines[1:]:
+            name, value = line.split(":", 1)
+            headers[name.strip().lower()] = value.strip()
+        return method, target, headers
+
+    def _read_body(self, headers, keep, reset_after):
+        """Returns (the bytes, or b"" when they are not kept, digest, size, first piece, whole)."""
+        left = int(headers.get("content-length", "0"))
+        digest, size, first, kept = hashlib.sha256(), 0, b"", []
+        while left > 0:
+            if reset_after is not None and size >= reset_after:
+                return b"", digest.hexdigest(), size, first, False
+            if not self.buffered:
+                try:
+                    self.buffered = self._receive()
+                except (OSError, _Gone):
+                    return b"", digest.hexdigest(), size, first, False
+            piece, self.buffered = self.buffered[:left], self.buffered[left:]
+            digest.update(piece)
+            size += len(piece)
+            left -= len(piece)
+            first = first if len(first) >= PIECE_BYTES else (first + piece)[:PIECE_BYTES]
+            if keep:
+                kept.append(piece)
+        return b"".join(kept), digest.hexdigest(), size, first, True
+
+    def _one_request(self):
+        method, target, headers = self._read_head()
+        path, _, query_text = target.partition("?")
+        query = dict(urllib.parse.parse_qsl(query_text, keep_blank_values=True))
+        bucket, _, key = urllib.parse.unquote(path[1:]).partition("/")
+        operation = operation_of(method, key, query)
+        answer = self.server.next_answer(operation)
+        reset_after = answer.reset_after if answer else None
+        keep = answer is None or answer.apply
+        body, digest, size, first, whole = self._read_body(headers, keep, reset_after)
+        request = Recorded(
+            operation, method, path, bucket, key, query, headers, size, digest, first, whole,
+            time.monotonic(),
+        )  # fmt: skip
+        self.server.record(request)
+        if not whole:
+            if reset_after is not None:
+                self.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise _Gone
+        effect = self.server.apply(request, body) if keep else None
+        self._answer(request, answer or effect)
+
+    def _answer(self, request, answer):
+        if answer.hang:
+            while True:
+                self._receive()  # until the other side gives up
+        if answer.delay_s:
+            self.server.stopping.wait(answer.delay_s)
+        if answer.close_before:
+            raise _Gone
+        body = error_body(answer.error).encode() if answer.error else answer.body
+        headers = {
+            "x-amz-request-id": uuid.uuid4().hex[:16].upper(),
+            "Date": formatdate(usegmt=True),
+            "Content-Length": str(len(body)),
+            **answer.headers,
+        }
+        head = f"HTTP/1.1 {answer.status} Scripted\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        if request.method == "HEAD":
+            body = b""
+        if answer.close_after is not None:
+            body = body[: answer.close_after]
+        self.s.sendall(head.encode() + b"\r\n" + body)
+        if answer.close_after is not None:
+            raise _Gone
+
+
+class StandIn:
+    """The server; a context manager. `lock` guards all of what tests look at."""
+
+    def __init__(self):
+        self.lock = threading.Condition()
+        self.stopping = threading.Event()
+        self.buckets = {}  # name -> {key: Stored}
+        self.cors = {}  # name -> the document
+        self.uploads = {}  # id -> Upload: those neither completed nor aborted
+        self._requests = []
+        self._scripts = defaultdict(deque)
+        self._always = {}
+        self._sockets = set()
+        self._threads = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *exception):
+        self.stopping.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self.lock:
+            for s in self._sockets:
+                try:
+                    s.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        for thread in self._threads:
+            thread.join(5)
+
+    def _start(self, run):
+        thread = threading.Thread(target=run, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                s, _ = self._listener.accept()
+            except OSError:
+                return
+            with self.lock:
+                if self.stopping.is_set():
+                    s.close()
+                    return
+                self._sockets.add(s)
+            self._start(_Connection(self, s).run)
+
+    def forget(self, s):
+        with self.lock:
+            self._sockets.discard(s)
+            s.close()
+
+    # What a test says
+
+    def script(self, operation, *answers):
+        with self.lock:
+            self._scripts[operation].extend(answers)
+
+    def script_always(self, operation, answer):
+        """After what script() gave for the operation; "*" is for every operation."""
+        with self.lock:
+            self._always[operation] = answer
+
+    def make_bucket(self, name):
+        with self.lock:
+            self.buckets.setdefault(name, {})
+
+    def put(self, bucket, key, body, content_type="application/octet-stream"):
+        etag = '"' + hashlib.md5(body).hexdigest() + '"'
+        with self.lock:
+            self.buckets.setdefault(bucket, {})[key] = Stored(body, etag, content_type, time.time())
+
+    # What a test asks
+
+    def requests(self, operation=None):
+        with self.lock:
+            return [r for r in self._requests if operation in (None, r.operation)]
+
+    def operations(self):
+        return [r.operation for r in self.requests()]
+
+    def object(self, bucket, key):
+        with self.lock:
+            return self.buckets.get(bucket, {}).get(key)
+
+    def wait_for(self, operation, count=1, timeout_s=5):
+        """Waits until that many requests of the operation were read; returns them."""
+        with self.lock:
+            found = self.lock.wait_for(
+                lambda: sum(r.operation == operation for r in self._requests) >= count, timeout_s
+            )
+        assert found, f"S3 saw {self.operations()}, no {count} {operation} in {timeout_s} s"
+        return self.requests(operation)
+
+    # What connections call
+
+    def next_answer(self, operation):
+        with self.lock:
+            if self._scripts[operation]:
+                return self._scripts[operation].popleft()
+            return self._always.get(operation, self._always.get("*"))
+
+    def record(self, request):
+        with self.lock:
+            self._requests.append(request)
+            self.lock.notify_all()
+
+    def apply(self, request, body):
+        with self.lock:
+            act = getattr(self, "_" + request.operation, None)
+            if act is None:
+                return Answer(501, error="NotImplemented")
+            needs_bucket = request.operation not in ("CreateBucket", "HeadBucket")
+            if needs_bucket and request.bucket not in self.buckets:
+                return Answer(404, error="NoSuchBucket")
+            return act(request, body)
+
+    # The tiny S3
+
+    def _HeadBucket(self, r, body):
+        return Answer(200 if r.bucket in self.buckets else 404)
+
+    def _CreateBucket(self, r, body):
+        if r.bucket in self.buckets:
+            return Answer(409, error="BucketAlreadyOwnedByYou")
+        self.buckets[r.bucket] = {}
+        return Answer(200)
+
+    def _PutBucketCors(self, r, body):
+        self.cors[r.bucket] = body
+        return Answer(200)
+
+    def _is_taken(self, r):
+        return r.headers.get("if-none-match") == "*" and r.key in self.buckets[r.bucket]
+
+    def _PutObject(self, r, body):
+        if self._is_taken(r):
+            return Answer(412, error="PreconditionFailed")
+        if hashlib.sha256(body).hexdigest() != r.headers.get("x-amz-content-sha256"):
+            return Answer(400, error="XAmzContentSHA256Mismatch")
+        etag = '"' + hashlib.md5(body).hexdigest() + '"'
+        content_type = r.headers.get("content-type", "binary/octet-stream")
+        self.buckets[r.bucket][r.key] = Stored(body, etag, content_type, time.time())
+        return Answer(200, headers={"ETag": etag})
+
+    def _CreateMultipartUpload(self, r, body):
+        upload_id = uuid.uuid4().hex
+        content_type = r.headers.get("content-type", "binary/octet-stream")
+        self.uploads[upload_id] = Upload(r.bucket, r.key, content_type, {})
+        return Answer(
+            200,
+            body=(
+                "<InitiateMultipartUploadResult>"
+                f"<Bucket>{r.bucket}</Bucket><Key>{escape(r.key)}</Key>"
+                f"<UploadId>{upload_id}</UploadId></InitiateMultipartUploadResult>"
+            ).encode(),
+        )
+
+    def _UploadPart(self, r, body):
+        upload = self.uploads.get(r.query.get("uploadId"))
+        if upload is None:
+            return Answer(404, error="NoSuchUpload")
+        if hashlib.sha256(body).hexdigest() != r.headers.get("x-amz-content-sha256"):
+            return Answer(400, error="XAmzContentSHA256Mismatch")
+        etag = '"' + hashlib.md5(body).hexdigest() + '"'
+        upload.parts[int(r.query["partNumber"])] = (etag, body)
+        return Answer(200, headers={"ETag": etag})
+
+    def _CompleteMultipartUpload(self, r, body):
+        upload = self.uploads.get(r.query.get("uploadId"))
+        if upload is None:
+            return Answer(404, error="NoSuchUpload")
+        if self._is_taken(r):
+            return Answer(412, error="PreconditionFailed")
+        text = body.decode().replace("&quot;", '"')
+        named = re.findall(r"<PartNumber>(\d+)</PartNumber>\s*<ETag>([^<]*)</ETag>", text)
+        parts = [(int(number), etag) for number, etag in named]
+        if parts != [(n, upload.parts[n][0]) for n in sorted(upload.parts)]:
+            return Answer(400, error="InvalidPart")
+        whole = b"".join(upload.parts[n][1] for n in sorted(upload.parts))
+        etag = f'"{hashlib.md5(whole).hexdigest()}-{len(parts)}"'
+        self.buckets[r.bucket][r.key] = Stored(whole, etag, upload.content_type, time.time())
+        del self.uploads[r.query["uploadId"]]
+        return Answer(
+            200,
+            body=(
+                "<CompleteMultipartUploadResult>"
+                f"<ETag>{escape(etag)}</ETag></CompleteMultipartUploadResult>"
+            ).encode(),
+        )
+
+    def _AbortMultipartUpload(self, r, body):
+        if self.uploads.pop(r.query.get("uploadId"), None) is None:
+            return Answer(404, error="NoSuchUpload")
+        return Answer(204)
+
+    def _GetObject(self, r, body):
+        stored = self.buckets[r.bucket].get(r.key)
+        if stored is None:
+            return Answer(404, error="NoSuchKey")
+        headers = {
+            "ETag": stored.etag,
+            "Content-Type": stored.content_type,
+            "Last-Modified": formatdate(stored.modified, usegmt=True),
+        }
+        if r.method == "HEAD":
+            headers["Content-Length"] = str(len(stored.body))
+            return Answer(200, headers=headers)
+        if r.headers.get("range") == "bytes=0-0":
+            if not stored.body:
+                return Answer(416, error="InvalidRange")
+            headers["Content-Range"] = f"bytes 0-0/{len(stored.body)}"
+            return Answer(206, headers=headers, body=stored.body[:1])
+        return Answer(200, headers=headers, body=stored.body)
+
+    def _HeadObject(self, r, body):
+        answer = self._GetObject(r, body)
+        return Answer(answer.status, headers=answer.headers) if answer.error else answer
+
+    def _DeleteObject(self, r, body):
+        self.buckets[r.bucket].pop(r.key, None)
+        return Answer(204)
