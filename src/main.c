@@ -6,6 +6,7 @@
 #include "fileservice/http/worker.h"
 #include "fileservice/logs/cloudwatch.h"
 #include "fileservice/logs/console.h"
+#include "fileservice/s3/upload.h"
 
 #include "accept.h"
 
@@ -196,6 +197,7 @@ static enum err make_app(struct program *p, struct worker *w, struct handlers_ap
         .on_orphan = on_orphan,
     };
     retry_bucket_init(&app->s3.aws.bucket);
+    list_init(&app->s3.uploads);
     unsigned idle = p->config.max_connections / 4 / p->worker_count + 1;
     enum err e = transport_new(loop, idle, &app->s3.aws.transport, error);
     if (e == ERR_OK)
@@ -330,8 +332,10 @@ static void stop(struct program *p) {
         if (p->workers[i] != NULL)
             worker_stop(p->workers[i]);
     for (unsigned i = 0; p->workers != NULL && i < p->worker_count; i++) {
-        if (p->apps != NULL)
+        if (p->apps != NULL && p->apps[i].s3.aws.transport != NULL) {
+            s3_uploads_end(&p->apps[i].s3);
             transport_free(p->apps[i].s3.aws.transport);
+        }
         worker_free(p->workers[i]);
     }
     flush_logs(p);

@@ -32,7 +32,7 @@ static bool body_is_cut(const struct connection *c) {
 static void look_run(struct loop_task *task) {
     struct connection *c = CONTAINER_OF(task, struct connection, look);
     if (c->half_closed && body_is_cut(c))
-        connection_break(c);
+        exchange_body_was_cut(c->exchange);
 }
 
 static void watch_ready(struct loop_watch *watch, uint32_t events) {

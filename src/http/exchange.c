@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "fileservice/base/banned.h"
@@ -116,7 +117,6 @@ bool exchange_awaits_body(const struct exchange *x) {
 }
 uint64_t exchange_received(const struct exchange *x) { return x->received + x->drained; }
 size_t exchange_unread(const struct exchange *x) { return x->unread; }
-bool exchange_is_held(const struct exchange *x) { return x->held_since_ms != 0; }
 bool exchange_is_chunked(const struct exchange *x) { return x->chunked; }
 
 uint64_t exchange_take_held_ms(struct exchange *x) {
@@ -177,6 +177,13 @@ void exchange_fail(struct exchange *x, const struct error *error) {
     exchange_reply(x, &r);
 }
 
+static void fail(struct exchange *x, enum err err, const char *code, const char *sentence) {
+    struct error error;
+    error_set(&error, err, "%s", sentence);
+    memcpy(error.code, code, strlen(code) + 1);
+    exchange_fail(x, &error);
+}
+
 static void add_to_response(void *context, const char *name, const char *value) {
     MHD_add_response_header(context, name, value);
 }
@@ -235,12 +242,24 @@ static void start_drain(struct exchange *x) {
     }
     shutdown(x->connection->fd, SHUT_WR);
     resume(x);
+    if (x->connection->half_closed)
+        loop_post(x->http->loop, &x->connection->look);
 }
 
 static void answer_run(struct loop_task *task) {
     struct exchange *x = CONTAINER_OF(task, struct exchange, answer);
     if (x->state == STATE_BODY && x->has_reply && !x->connection->broken)
         start_drain(x);
+}
+
+/* A client that closed only its own side can still read why. */
+void exchange_body_was_cut(struct exchange *x) {
+    int queued = 0;
+    if (x->state == STATE_BODY && !x->has_reply)
+        fail(x, ERR_BAD_INPUT, "IncompleteBody", "The body is shorter than promised.");
+    else if (x->state == STATE_DRAIN && ioctl(x->connection->fd, FIONREAD, &queued) == 0 &&
+             queued == 0) /* closing over unread bytes would reset the answer away */
+        connection_break(x->connection);
 }
 
 static void drain_deadline_fired(struct loop_timer *timer) {
@@ -326,13 +345,6 @@ void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **req
 }
 
 /* The head */
-
-static void fail(struct exchange *x, enum err err, const char *code, const char *sentence) {
-    struct error error;
-    error_set(&error, err, "%s", sentence);
-    memcpy(error.code, code, strlen(code) + 1);
-    exchange_fail(x, &error);
-}
 
 static const struct exchange_handler *find_handler(const struct exchange *x) {
     unsigned method = x->method == ROUTER_HEAD ? ROUTER_GET : (unsigned)x->method;
@@ -432,6 +444,17 @@ static size_t offer(struct exchange *x, struct span data) {
     return data.n;
 }
 
+/* Where the end of a client's bytes is there already, MHD would read it next and close without a
+ * word. Not for chunked bodies: their last chunk may lie in MHD's buffer. */
+static void answer_if_cut(struct exchange *x) {
+    char byte;
+    if (x->state != STATE_BODY || x->has_reply || !x->length_known || x->received >= x->length ||
+        recv(x->connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+        return;
+    exchange_body_was_cut(x);
+    start_drain(x);
+}
+
 static enum MHD_Result take_piece(struct exchange *x, const char *data, size_t *size) {
     size_t taken = offer(x, (struct span){data, *size});
     x->received += taken;
@@ -443,6 +466,8 @@ static enum MHD_Result take_piece(struct exchange *x, const char *data, size_t *
     }
     if (x->connection->half_closed)
         loop_post(x->http->loop, &x->connection->look);
+    if (*size == 0)
+        answer_if_cut(x);
     return MHD_YES;
 }
 
@@ -467,6 +492,8 @@ static enum MHD_Result throw_away(struct exchange *x, size_t *size) {
     x->drained += *size;
     bool over = *size == 0 || x->drained > EXCHANGE_DRAIN_MAX_BYTES;
     *size = 0;
+    if (x->connection->half_closed)
+        loop_post(x->http->loop, &x->connection->look);
     return over ? MHD_NO : MHD_YES;
 }
 

@@ -14,15 +14,16 @@ enum MHD_Result exchange_on_access(void *context, struct MHD_Connection *mhd, co
 void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **request,
                            enum MHD_RequestTerminationCode code);
 
-/* While the body comes: bytes taken, bytes MHD holds that we did not take, and whether we hold the
- * client back. False when no body is awaited. */
+/* While the body comes: bytes taken, and bytes MHD holds that we did not take. False when no body is
+ * awaited. */
 bool exchange_awaits_body(const struct exchange *x);
 uint64_t exchange_received(const struct exchange *x);
 size_t exchange_unread(const struct exchange *x);
-bool exchange_is_held(const struct exchange *x);
-/* Milliseconds since `since_ms` in which we held the client back. */
+/* Milliseconds since this was asked last in which we held the client back. */
 uint64_t exchange_take_held_ms(struct exchange *x);
 bool exchange_is_chunked(const struct exchange *x);
+/* The client closed its side before the body was whole: no more bytes will come than are queued. */
+void exchange_body_was_cut(struct exchange *x);
 /* Lets MHD go on with a suspended connection, so that it notices what happened to the socket. */
 void exchange_release(struct exchange *x);
 

@@ -25,6 +25,7 @@ enum upload_state {
 };
 
 struct s3_upload {
+    struct list node; /* in s3->uploads */
     struct s3_client *s3;
     struct s3_upload_events events; /* members NULL once told or abandoned */
     enum upload_state state;
@@ -94,7 +95,19 @@ static void upload_free(struct s3_upload *u) {
     buf_done(&u->body);
     free(u->etags);
     atomic_fetch_sub(u->s3->busy_uploads, 1);
+    list_remove(&u->node);
     free(u);
+}
+
+void s3_uploads_end(struct s3_client *s3) {
+    struct error error;
+    error_set(&error, ERR_CANCELLED, "The service ended before the upload was aborted.");
+    while (!list_is_empty(&s3->uploads)) {
+        struct s3_upload *u = CONTAINER_OF(s3->uploads.next, struct s3_upload, node);
+        if (u->upload_id[0] != '\0')
+            s3->on_orphan(buf_text(&u->names), &error);
+        upload_free(u);
+    }
 }
 
 static void tell(struct s3_upload *u, enum err e, const struct error *error) {
@@ -543,7 +556,8 @@ static void on_complete(void *context, enum err e, const struct aws_response *re
         return;
     }
     bool lost = response->status == 0 || response->status >= 500;
-    bool repeated = response->attempts > 1 && strcmp(error->code, "NoSuchUpload") == 0;
+    /* Also a first NoSuchUpload: curl repeats a request by itself when a kept connection breaks. */
+    bool repeated = strcmp(error->code, "NoSuchUpload") == 0;
     if (!lost && !repeated) {
         fail(u, e, error);
         return;
@@ -725,6 +739,8 @@ enum err s3_upload_start(struct s3_client *s3, const struct s3_upload_options *o
     if (u == NULL)
         return ERR_NO_MEMORY;
     u->s3 = s3;
+    list_init(&u->node);
+    list_append(&s3->uploads, &u->node);
     u->events = *events;
     u->if_none_match = options->if_none_match;
     u->length_max = options->length_max;

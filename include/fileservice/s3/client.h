@@ -34,6 +34,7 @@ struct s3_client {
     struct aws_client aws;
     const struct s3_options *options;
     struct budget *budget;     /* shared by all workers */
+    struct list uploads;       /* under way; list_init() by the owner, else upload.c's */
     atomic_uint *busy_uploads; /* shared: uploads that still have to finish or to be aborted */
     /* Told when an upload could not be aborted and may have left parts on S3. */
     void (*on_orphan)(const char *bucket, const struct error *error);

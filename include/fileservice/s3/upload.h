@@ -55,4 +55,8 @@ void s3_upload_finish(struct s3_upload *u);
  * last call is already on its way: then it is left to finish. */
 void s3_upload_abandon(struct s3_upload *u);
 
+/* Ends all uploads of a client that are left, without asking S3, which may be what they hang on; tells
+ * on_orphan of those that may leave parts. Only when the loop runs no more. */
+void s3_uploads_end(struct s3_client *s3);
+
 #endif

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -13,10 +14,14 @@ RUN_LOCALSTACK = ROOT / "scripts" / "run-localstack"
 
 
 def make_work_folder():
-    """A folder of this run alone: logs of the servers, data of versitygw."""
+    """A folder of this run alone: logs of the servers, data of versitygw. Those of earlier runs,
+    which are kept after a failure, go."""
     parent = ROOT / "build" / "e2e"
     parent.mkdir(parents=True, exist_ok=True)
-    return pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+    for old in parent.glob("run-*-*"):
+        if not pathlib.Path("/proc", old.name.split("-")[1]).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=parent))
 
 
 def is_sanitized():
