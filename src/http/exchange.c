@@ -216,10 +216,8 @@ static void add_to_text(void *context, const char *name, const char *value) {
     buf_append_format(context, "%s: %s\r\n", name, value);
 }
 
-/* MHD cannot answer while a body comes, and cutting the connection gives the client a broken pipe in
- * place of a reason. So the whole answer is written by hand, our side is closed, and what still comes
- * is thrown away for a while, so that no reset destroys the answer on its way. */
-static void start_drain(struct exchange *x) {
+/* The whole answer by our own hand; false when the socket does not take all of it at once. */
+static bool send_reply(struct exchange *x) {
     struct reply *r = &x->reply;
     struct buf text;
     buf_init(&text, EXCHANGE_RAW_ANSWER_MAX_BYTES);
@@ -235,7 +233,14 @@ static void start_drain(struct exchange *x) {
         sent = send(x->connection->fd, text.p, text.n, MSG_NOSIGNAL | MSG_DONTWAIT);
     bool whole = sent >= 0 && (size_t)sent == text.n;
     buf_done_secret(&text);
-    if (!whole ||
+    return whole;
+}
+
+/* MHD cannot answer while a body comes, and cutting the connection gives the client a broken pipe in
+ * place of a reason. So the whole answer is written by hand, our side is closed, and what still comes
+ * is thrown away for a while, so that no reset destroys the answer on its way. */
+static void start_drain(struct exchange *x) {
+    if (!send_reply(x) ||
         loop_timer_start(x->http->loop, &x->drain_deadline, EXCHANGE_DRAIN_MAX_MS) != ERR_OK) {
         connection_break(x->connection);
         return;
@@ -306,7 +311,7 @@ static void log_exchange(const struct exchange *x) {
         {"request_id", span_of(x->request_id), 0},
         {"remote", remote, 0},
         {"method", request_method_name(x->method), 0},
-        {"path", x->target.path, 0},
+        {"path", {x->raw_target, strcspn(x->raw_target, "?")}, 0},
         {"status", {NULL, 0}, (int64_t)status},
         {"duration_ms", {NULL, 0}, (int64_t)(loop_now_ms(x->http->loop) - x->started_ms)},
         {"bytes_in", {NULL, 0}, (int64_t)exchange_received(x)},
@@ -322,15 +327,27 @@ static void log_exchange(const struct exchange *x) {
     log_event(level, LOG_STREAM_SERVICE, "request", fields, n);
 }
 
+/* MHD may see the end of the client's bytes before we do, and ends the request. Its socket is still
+ * open (MHD_USE_TURBO), and a client that closed only its own side can still read why. */
+static void answer_last(struct exchange *x, enum MHD_RequestTerminationCode code) {
+    if (x->state != STATE_BODY || x->has_reply || x->connection->broken ||
+        code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED ||
+        code == MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN)
+        return;
+    fail(x, ERR_BAD_INPUT, "IncompleteBody", "The body is shorter than promised.");
+    bool sent = send_reply(x);
+    (void)sent; /* a client that is gone cannot be told */
+}
+
 void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **request,
                            enum MHD_RequestTerminationCode code) {
     (void)context;
     (void)mhd;
-    (void)code;
     struct exchange *x = *request;
     if (x == NULL)
         return;
     *request = NULL;
+    answer_last(x, code);
     if (x->state != STATE_HEAD || x->has_reply)
         log_exchange(x);
     if (x->handler != NULL && x->handler->on_close != NULL)
@@ -444,17 +461,6 @@ static size_t offer(struct exchange *x, struct span data) {
     return data.n;
 }
 
-/* Where the end of a client's bytes is there already, MHD would read it next and close without a
- * word. Not for chunked bodies: their last chunk may lie in MHD's buffer. */
-static void answer_if_cut(struct exchange *x) {
-    char byte;
-    if (x->state != STATE_BODY || x->has_reply || !x->length_known || x->received >= x->length ||
-        recv(x->connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
-        return;
-    exchange_body_was_cut(x);
-    start_drain(x);
-}
-
 static enum MHD_Result take_piece(struct exchange *x, const char *data, size_t *size) {
     size_t taken = offer(x, (struct span){data, *size});
     x->received += taken;
@@ -466,8 +472,6 @@ static enum MHD_Result take_piece(struct exchange *x, const char *data, size_t *
     }
     if (x->connection->half_closed)
         loop_post(x->http->loop, &x->connection->look);
-    if (*size == 0)
-        answer_if_cut(x);
     return MHD_YES;
 }
 

@@ -152,7 +152,7 @@ def test_an_unknown_delivery_is_400(open_door):
 # 400: bodies
 
 
-@pytest.mark.parametrize("sent", [1, 10, 99])
+@pytest.mark.parametrize("sent", [0, 1, 10, 99])
 def test_a_body_shorter_than_promised_is_400(open_door, module_s3, sent):
     head = b"PUT /file/bucket/short HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
     with connect(open_door.port) as s:
@@ -162,17 +162,6 @@ def test_a_body_shorter_than_promised_is_400(open_door, module_s3, sent):
     assert module_s3.object("bucket", "short") is None
     assert answer is not None, "closed without the 400 that a half-closed client can still read"
     assert answer.status == 400
-
-
-def test_a_body_of_which_nothing_comes_is_never_stored(open_door, module_s3):
-    """The HTTP library ends such a connection itself, so there may be no answer."""
-    head = b"PUT /file/bucket/short HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
-    with connect(open_door.port) as s:
-        s.sendall(head)
-        s.shutdown(socket.SHUT_WR)
-        answer = read_answer(s)
-    assert module_s3.object("bucket", "short") is None
-    assert answer is None or answer.status == 400
 
 
 @pytest.mark.parametrize(
@@ -440,7 +429,8 @@ SMUGGLED = {
     "blank-before-name": PUT + b"Host: x\r\n Content-Length: 45" + BODY,
     "nul-in-header": PUT + b"Host: x\r\nX: a\x00b\r\nContent-Length: 0" + BODY,
     "nul-in-path": b"PUT /file/bucket/a\x00b HTTP/1.1\r\nHost: x\r\nContent-Length: 0" + BODY,
-    "encoded-nul-in-path": b"PUT /file/bucket/a%00b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    "encoded-nul-in-path": b"PUT /file/bucket/a%00b HTTP/1.1\r\nHost: x\r\n"
+    + b"Content-Length: 0\r\n\r\n",
     "encoded-line-end-in-path": b"PUT /file/bucket/a%0d%0aX:%20b HTTP/1.1\r\nHost: x\r\n"
     + b"Content-Length: 0\r\n\r\n",
     "no-host": PUT + b"Content-Length: 0" + BODY,
@@ -450,7 +440,7 @@ SMUGGLED = {
     "http-0.9": b"PUT /file/bucket/smuggled\r\n\r\n",
     "http-3": b"PUT /file/bucket/smuggled HTTP/3.7\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
     "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200 + b"\r\n\r\n",
-    "long-chunk-size": PUT + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff" + BODY,
+    "long-chunk-size": PUT + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 18 + BODY,
     "no-chunk-size": PUT + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n;x=y" + BODY,
     "chunk-without-end": PUT + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabcdef" + BODY,
 }  # fmt: skip

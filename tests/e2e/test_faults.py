@@ -388,6 +388,24 @@ def test_a_body_that_stalls_is_cut(start_service, s3):
     check_nothing_left(s3)
 
 
+def test_a_body_that_trickles_is_cut(start_service, s3):
+    service = start_service(s3, CLIENT_IDLE_TIMEOUT_SECONDS="1", CLIENT_MIN_BYTES_PER_SECOND="1000")
+    with begin(service, len(SMALL), 1) as s:
+        start = time.monotonic()
+        s.settimeout(0.1)
+        answer = b"-"
+        while answer == b"-" and time.monotonic() - start < 10:
+            try:
+                s.sendall(b"x")
+                answer = s.recv(1)
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                answer = b""
+    assert answer == b"", "a client that sends 10 bytes a second is kept"
+    assert s3.operations() == []
+
+
 # Buckets that are missing
 
 

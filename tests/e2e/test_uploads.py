@@ -167,6 +167,25 @@ def test_many_clients_at_once_get_their_own_bytes(strict_service, versitygw, buc
     assert versitygw.uploads_left(bucket) == []
 
 
+def test_many_uploads_share_a_small_budget(start_service, versitygw, bucket):
+    """Clients are held back, none fails, none waits for ever."""
+    budget = 40 * MIB
+    service = start_service(versitygw, UPLOAD_MEMORY_BYTES=budget)
+    contents = [content_of(11 * MIB, seed=number) for number in range(4)]
+
+    def upload(number):
+        url = f"{service.url}/file/{bucket}/{number}"
+        return fetch("PUT", url, body=contents[number % 4], timeout_s=60).status
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(upload, range(16))) == {201}
+    peak_kib = peak_memory_kib(service.pid)
+    for number in range(16):
+        data = service.get(f"/file/{bucket}/{number}").json()["data"]
+        check_url(data["location"], contents[number % 4])
+    assert is_sanitized() or peak_kib < (budget + 24 * MIB) // 1024, f"{peak_kib} KiB"
+
+
 def test_many_clients_on_one_key_leave_one_whole_file(strict_service, bucket):
     contents = [content_of(PART_BYTES + 1000 + number, seed=number) for number in range(8)]
     url = f"{strict_service.url}/file/{bucket}/same"
