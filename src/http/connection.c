@@ -29,11 +29,12 @@ static bool body_is_cut(const struct connection *c) {
     return have < exchange_length(x);
 }
 
-static void look_run(struct loop_task *task) {
-    struct connection *c = CONTAINER_OF(task, struct connection, look);
+static void look(struct connection *c) {
     if (c->half_closed && body_is_cut(c))
         exchange_body_was_cut(c->exchange);
 }
+
+static void look_run(struct loop_task *task) { look(CONTAINER_OF(task, struct connection, look)); }
 
 static void watch_ready(struct loop_watch *watch, uint32_t events) {
     struct connection *c = CONTAINER_OF(watch, struct connection, watch);
@@ -42,7 +43,7 @@ static void watch_ready(struct loop_watch *watch, uint32_t events) {
         return;
     }
     c->half_closed = true;
-    loop_post(c->http->loop, &c->look);
+    look(c); /* at once: MHD, whose turn comes later in this step, would close without a word */
 }
 
 /* A body slower than the least rate, over an idle timeout. Time in which we held the client back

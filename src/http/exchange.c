@@ -260,11 +260,13 @@ static void answer_run(struct loop_task *task) {
 /* A client that closed only its own side can still read why. */
 void exchange_body_was_cut(struct exchange *x) {
     int queued = 0;
-    if (x->state == STATE_BODY && !x->has_reply)
+    if (x->state == STATE_BODY && !x->has_reply) {
         fail(x, ERR_BAD_INPUT, "IncompleteBody", "The body is shorter than promised.");
-    else if (x->state == STATE_DRAIN && ioctl(x->connection->fd, FIONREAD, &queued) == 0 &&
-             queued == 0) /* closing over unread bytes would reset the answer away */
+        start_drain(x);
+    } else if (x->state == STATE_DRAIN && ioctl(x->connection->fd, FIONREAD, &queued) == 0 &&
+               queued == 0) { /* closing over unread bytes would reset the answer away */
         connection_break(x->connection);
+    }
 }
 
 static void drain_deadline_fired(struct loop_timer *timer) {
@@ -327,18 +329,6 @@ static void log_exchange(const struct exchange *x) {
     log_event(level, LOG_STREAM_SERVICE, "request", fields, n);
 }
 
-/* MHD may see the end of the client's bytes before we do, and ends the request. Its socket is still
- * open (MHD_USE_TURBO), and a client that closed only its own side can still read why. */
-static void answer_last(struct exchange *x, enum MHD_RequestTerminationCode code) {
-    if (x->state != STATE_BODY || x->has_reply || x->connection->broken ||
-        code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED ||
-        code == MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN)
-        return;
-    fail(x, ERR_BAD_INPUT, "IncompleteBody", "The body is shorter than promised.");
-    bool sent = send_reply(x);
-    (void)sent; /* a client that is gone cannot be told */
-}
-
 void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **request,
                            enum MHD_RequestTerminationCode code) {
     (void)context;
@@ -347,7 +337,7 @@ void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **req
     if (x == NULL)
         return;
     *request = NULL;
-    answer_last(x, code);
+    (void)code;
     if (x->state != STATE_HEAD || x->has_reply)
         log_exchange(x);
     if (x->handler != NULL && x->handler->on_close != NULL)

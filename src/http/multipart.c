@@ -307,9 +307,9 @@ static bool step_preamble(struct multipart *m, struct span *rest, enum err *e,
     }
     if (rest->n == 0)
         return true;
-    m->matched = 0;
     size_t n = find_delimiter(m, *rest);
-    m->preamble_bytes += n + 1;
+    m->preamble_bytes += m->matched + n; /* what is thrown away, however the input was cut */
+    m->matched = 0;
     *rest = span_from(*rest, n);
     if (m->preamble_bytes > PREAMBLE_MAX_BYTES)
         *e = error_set(error, ERR_BAD_INPUT, "The form does not begin with its boundary.");
@@ -326,10 +326,18 @@ static bool take_line(struct multipart *m, struct span *rest) {
     return whole;
 }
 
+/* Blanks and a line end. */
+static bool is_blank_line(struct span line) {
+    size_t n = 0;
+    while (n < line.n && (line.p[n] == ' ' || line.p[n] == '\t'))
+        n++;
+    return span_eq(span_from(line, n), SPAN("\r\n"));
+}
+
 static bool step_delimited(struct multipart *m, struct span *rest, enum err *e,
                            struct error *error) {
     /* "--" ends the form at once, whatever comes behind it: two bytes, one at a time. */
-    while (m->line.n < 2 && rest->n > 0) {
+    while (m->line.n < 2 && rest->n > 0 && !span_ends(buf_span(&m->line), SPAN("\n"))) {
         buf_append_byte(&m->line, rest->p[0]);
         *rest = span_from(*rest, 1);
         if (span_eq(buf_span(&m->line), SPAN("--")))
@@ -343,7 +351,7 @@ static bool step_delimited(struct multipart *m, struct span *rest, enum err *e,
         whole = take_line(m, rest);
     line = buf_span(&m->line);
     if (buf_error(&m->line) != ERR_OK || line.n > DELIMITER_TAIL_MAX_BYTES ||
-        (whole && (!span_ends(line, SPAN("\r\n")) || span_trim(line).n > 0))) {
+        (whole && !is_blank_line(line))) {
         *e = error_set(error, ERR_BAD_INPUT, "A boundary of the form is followed by other text.");
         return false;
     }

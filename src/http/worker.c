@@ -214,9 +214,8 @@ void worker_stop(struct worker *w) {
 
 static enum err start_daemon(struct worker *w, struct error *error) {
     w->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET |
-            MHD_USE_ERROR_LOG,
-        0, NULL, NULL, exchange_on_access, &w->http, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0,
+        NULL, NULL, exchange_on_access, &w->http, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
         MHD_OPTION_CLIENT_DISCIPLINE_LVL, 3, MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target,
         &w->http, MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, &w->http,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, w, MHD_OPTION_CONNECTION_LIMIT,

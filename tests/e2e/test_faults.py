@@ -261,6 +261,23 @@ def test_a_complete_of_which_the_answer_was_lost_is_proved(start_service, s3):
     assert "AbortMultipartUpload" not in s3.operations()
 
 
+def test_a_complete_of_which_every_answer_was_lost_is_proved(start_service, s3):
+    s3.script("CompleteMultipartUpload", Answer(200, apply=True, close_before=True))
+    s3.script_always("CompleteMultipartUpload", Answer(close_before=True))
+    check_stored_in(s3, start_service(s3).put(PATH, LARGE), LARGE)
+    assert "AbortMultipartUpload" not in s3.operations()
+
+
+def test_a_complete_that_may_have_worked_is_never_aborted(start_service, s3):
+    """Nothing says that it took effect, nothing says that it did not."""
+    s3.script_always("CompleteMultipartUpload", Answer(close_before=True))
+    service = start_service(s3)
+    check_error(service.put(PATH, LARGE), 502)
+    service.wait_log(lambda line: line.get("bucket") == "bucket", "of the parts left")
+    assert "AbortMultipartUpload" not in s3.operations()
+    assert s3.object("bucket", "key") is None
+
+
 def test_a_complete_of_which_the_answer_is_cut_is_proved(start_service, s3):
     cut = Answer(200, apply=True, body=b"<CompleteMultipartUploadResult>" * 9, close_after=20)
     s3.script("CompleteMultipartUpload", cut)
