@@ -86,18 +86,17 @@ static bool first_key(EVP_MD_CTX *context, struct span secret, unsigned char out
 
 /* Paths */
 
-/* RFC 3986 §5.2.4 and no empty segments: what every service but S3 signs. */
+/* What every service but S3 signs: no empty segments, none that are "." or "..". */
 static void append_normalised(struct buf *b, struct span path) {
     size_t base = b->n;
-    bool directory = true; /* the path ends with '/', "." or ".." */
+    bool directory = span_ends(path, SPAN("/"));
     struct span segment;
     while (span_cut(&path, '/', &segment)) {
-        directory = segment.n == 0 || span_eq(segment, SPAN(".")) || span_eq(segment, SPAN(".."));
         if (span_eq(segment, SPAN(".."))) {
             while (b->n > base && b->p[b->n - 1] != '/')
                 b->n--;
             b->n -= b->n > base ? 1 : 0;
-        } else if (!directory) {
+        } else if (segment.n > 0 && !span_eq(segment, SPAN("."))) {
             buf_append_byte(b, '/');
             buf_append(b, segment);
         }
