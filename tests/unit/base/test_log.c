@@ -1,0 +1,127 @@
+/* Lines as sinks get them; JSON text with them. */
+#include "fileservice/base/json.h"
+#include "fileservice/base/log.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct {
+    size_t lines;
+    enum log_level level;
+    enum log_stream stream;
+    char text[2000];
+    size_t n;
+} seen;
+
+static void see(void *context, const struct log_line *line) {
+    (void)context;
+    seen.lines++;
+    seen.level = line->level;
+    seen.stream = line->stream;
+    seen.n = line->text.n;
+    if (line->text.n < sizeof seen.text) {
+        memcpy(seen.text, line->text.p, line->text.n);
+        seen.text[line->text.n] = '\0';
+    }
+}
+
+static int start(void **state) {
+    static const struct log_sink sink = {see, NULL};
+    (void)state;
+    memset(&seen, 0, sizeof seen);
+    log_start(LOG_INFO, LOG_JSON, &sink, 1);
+    return 0;
+}
+
+static int stop(void **state) {
+    (void)state;
+    log_stop();
+    return 0;
+}
+
+static void json_strings_are_escaped_and_always_utf8(void **state) {
+    static const struct {
+        struct span in;
+        const char *want;
+    } rows[] = {
+        {{"", 0}, "\"\""},
+        {{"a\"b\\c", 5}, "\"a\\\"b\\\\c\""},
+        {{"\n\r\t", 3}, "\"\\n\\r\\t\""},
+        {{"\0\x1f\x7f", 3}, "\"\\u0000\\u001f\\u007f\""},
+        {{"\xC3\xA4\xF0\x9F\x98\x80", 6}, "\"\xC3\xA4\xF0\x9F\x98\x80\""},
+        {{"a\xFFz", 3}, "\"a\xEF\xBF\xBDz\""},
+        {{"\xC3", 1}, "\"\xEF\xBF\xBD\""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf b;
+        buf_init(&b, 1000);
+        json_append_string(&b, rows[i].in);
+        assert_string_equal(buf_text(&b), rows[i].want);
+        buf_done(&b);
+    }
+}
+
+static void a_line_has_the_fields_in_order_and_leaves_out_empty_text(void **state) {
+    struct log_field fields[] = {
+        {"path", SPAN("/a b"), 0},
+        {"status", {NULL, 0}, 201},
+        {"error", SPAN(""), 0},
+        {"left", {NULL, 0}, -5},
+    };
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1000);
+    log_format_line(&b, LOG_JSON, 1369353600007, LOG_WARN, LOG_STREAM_SERVICE, "say \"x\"", fields,
+                    4);
+    assert_string_equal(buf_text(&b),
+                        "{\"time\":\"2013-05-24T00:00:00.007Z\",\"level\":\"warn\",\"stream\":"
+                        "\"service\",\"message\":\"say \\\"x\\\"\",\"path\":\"/a b\","
+                        "\"status\":201,\"left\":-5}");
+    buf_clear(&b);
+    log_format_line(&b, LOG_TEXT, 1369353600007, LOG_ERROR, LOG_STREAM_SERVICE, "one\ntwo", fields,
+                    4);
+    assert_string_equal(buf_text(&b),
+                        "00:00:00.007 error one two path=\"/a b\" status=201 left=-5");
+    buf_done(&b);
+}
+
+static void levels_below_the_threshold_are_not_formatted(void **state) {
+    (void)state;
+    log_message(LOG_DEBUG, "no");
+    assert_int_equal(seen.lines, 0);
+    log_message(LOG_INFO, "yes %d", 7);
+    assert_int_equal(seen.lines, 1);
+    assert_int_equal(seen.level, LOG_INFO);
+    assert_int_equal(seen.stream, LOG_STREAM_DEFAULT);
+    assert_non_null(strstr(seen.text, "\"message\":\"yes 7\""));
+}
+
+static void a_line_that_is_too_long_keeps_its_message(void **state) {
+    char *huge = malloc(LOG_LINE_MAX_BYTES + 1);
+    (void)state;
+    assert_non_null(huge);
+    memset(huge, 'x', LOG_LINE_MAX_BYTES + 1);
+    struct log_field field = {"error", {huge, LOG_LINE_MAX_BYTES + 1}, 0};
+    log_event(LOG_ERROR, LOG_STREAM_SERVICE, "what happened", &field, 1);
+    assert_int_equal(seen.lines, 1);
+    assert_int_equal(seen.stream, LOG_STREAM_SERVICE);
+    assert_non_null(strstr(seen.text, "what happened"));
+    free(huge);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(json_strings_are_escaped_and_always_utf8),
+        cmocka_unit_test(a_line_has_the_fields_in_order_and_leaves_out_empty_text),
+        cmocka_unit_test_setup_teardown(levels_below_the_threshold_are_not_formatted, start, stop),
+        cmocka_unit_test_setup_teardown(a_line_that_is_too_long_keeps_its_message, start, stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
