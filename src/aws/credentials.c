@@ -12,10 +12,10 @@
 
 #include "fileservice/base/banned.h"
 
-#define RENEW_BEFORE_MS 900000 /* 15 minutes before they end; the SDKs' advisory window */
+#define RENEW_BEFORE_MS 900000L /* 15 minutes before they end; the SDKs' advisory window */
 #define RENEW_AT_LEAST_AFTER_MS 1000
-#define RETRY_FIRST_MS 1000 /* after a failure, doubled each time */
-#define RETRY_MOST_MS 60000
+#define RETRY_FIRST_MS 1000u /* after a failure, doubled each time */
+#define RETRY_MOST_MS 60000u
 #define REFRESH_SOON_MOST_OFTEN_MS 5000 /* S3 may refuse many requests at once */
 #define USABLE_LEFT_MS 5000 /* a set about to end is of no use to a request that still travels */
 
@@ -103,7 +103,7 @@ static void set_no_credentials(struct credentials_source *s) {
 static uint64_t renew_after_ms(const struct credentials *c, int64_t now_ms) {
     int64_t left = c->expires_wall_ms - now_ms;
     int64_t wait = left > 2 * RENEW_BEFORE_MS ? left - RENEW_BEFORE_MS : left / 2;
-    return wait < RENEW_AT_LEAST_AFTER_MS ? RENEW_AT_LEAST_AFTER_MS : (uint64_t)wait;
+    return (uint64_t)(wait > RENEW_AT_LEAST_AFTER_MS ? wait : RENEW_AT_LEAST_AFTER_MS);
 }
 
 /* Takes over the outcome of a fetch; returns how long to wait for the next. The mutex is held. */
@@ -175,7 +175,7 @@ static void *refresh(void *argument) {
 static enum err choose(struct credentials_source *s, struct error *error) {
     static const struct provider *const chain[] = {&provider_web_identity, &provider_profile,
                                                    &provider_container, &provider_imds};
-    for (size_t i = 0; i < sizeof chain / sizeof *chain; i++) {
+    for (size_t i = 0; i < sizeof chain / sizeof(void *); i++) {
         bool found = false;
         enum err e = chain[i]->find(&s->options, &found, error);
         if (e != ERR_OK)

@@ -83,7 +83,7 @@ static enum err fetch(const struct credentials_options *options, struct fetcher 
     struct buf answer;
     int status = 0;
     buf_init(&url, PROVIDER_URL_MAX_BYTES);
-    buf_init(&form, 4 * PROVIDER_ANSWER_MAX_BYTES);
+    buf_init(&form, (size_t)4 * PROVIDER_ANSWER_MAX_BYTES);
     buf_init(&answer, PROVIDER_ANSWER_MAX_BYTES);
     enum err e = make_url(options, &url);
     if (e != ERR_OK)

@@ -71,7 +71,7 @@ static bool first_key(EVP_MD_CTX *context, struct span secret, unsigned char out
                       size_t *out_n) {
     unsigned n = 0;
     if (secret.n <= BLOCK_BYTES - 4) {
-        memcpy(out, "AWS4", 4);
+        memcpy(out, "AWS4", 4); // NOLINT(bugprone-not-null-terminated-result): bytes, no text
         if (secret.n > 0)
             memcpy(out + 4, secret.p, secret.n);
         *out_n = secret.n + 4;

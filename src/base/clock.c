@@ -40,9 +40,9 @@ static char *put_digits(char *out, unsigned value, size_t n) {
 }
 
 static char *put_text(char *out, const char *text) {
-    size_t n = strlen(text);
-    memcpy(out, text, n);
-    return out + n;
+    while (*text != '\0')
+        *out++ = *text++;
+    return out;
 }
 
 /* "2026-11-24T12:00:00" with the given separators. */

@@ -15,18 +15,20 @@ static void arm(struct connection *c, uint64_t seconds) {
         connection_break(c); /* without a deadline nobody may stay */
 }
 
+size_t connection_queued(const struct connection *c) {
+    int queued = 0;
+    return ioctl(c->fd, FIONREAD, &queued) == 0 && queued > 0 ? (size_t)queued : 0;
+}
+
 /* Whether what a half-closed client sent is less than it promised. */
 static bool body_is_cut(const struct connection *c) {
     const struct exchange *x = c->exchange;
-    int queued = 0;
     if (x == NULL || !exchange_awaits_body(x))
         return false;
-    if (ioctl(c->fd, FIONREAD, &queued) != 0)
-        return true;
+    size_t queued = connection_queued(c);
     if (exchange_is_chunked(x))
         return queued == 0 && exchange_unread(x) == 0;
-    uint64_t have = exchange_received(x) + exchange_unread(x) + (uint64_t)queued;
-    return have < exchange_length(x);
+    return exchange_received(x) + exchange_unread(x) + queued < exchange_length(x);
 }
 
 static void look(struct connection *c) {

@@ -52,6 +52,9 @@ void connection_exchange_began(struct connection *c, struct exchange *x);
 void connection_head_done(struct connection *c);
 void connection_exchange_ended(struct connection *c);
 
+/* Bytes that have come and MHD has not read yet. */
+size_t connection_queued(const struct connection *c);
+
 /* Ends the connection: its socket is shut, MHD notices, on_close follows. */
 void connection_break(struct connection *c);
 

@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "fileservice/base/banned.h"
@@ -259,12 +258,12 @@ static void answer_run(struct loop_task *task) {
 
 /* A client that closed only its own side can still read why. */
 void exchange_body_was_cut(struct exchange *x) {
-    int queued = 0;
     if (x->state == STATE_BODY && !x->has_reply) {
         fail(x, ERR_BAD_INPUT, "IncompleteBody", "The body is shorter than promised.");
         start_drain(x);
-    } else if (x->state == STATE_DRAIN && ioctl(x->connection->fd, FIONREAD, &queued) == 0 &&
-               queued == 0) { /* closing over unread bytes would reset the answer away */
+    } else if (x->state == STATE_DRAIN &&
+               connection_queued(x->connection) ==
+                   0) { /* closing over unread bytes would reset the answer away */
         connection_break(x->connection);
     }
 }

@@ -56,7 +56,7 @@ enum err request_check(struct MHD_Connection *mhd, bool *chunked, bool *length_k
 }
 
 struct span request_origin_form(struct span target) {
-    struct span rest = target;
+    struct span rest;
     if (span_starts(target, SPAN("http://")))
         rest = span_from(target, 7);
     else if (span_starts(target, SPAN("https://")))

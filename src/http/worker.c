@@ -40,7 +40,8 @@ struct worker {
     struct list waiting; /* given to MHD, which has not called back yet */
 };
 
-static void log_mhd(void *context, const char *format, va_list arguments) {
+__attribute__((format(printf, 2, 0))) static void log_mhd(void *context, const char *format,
+                                                          va_list arguments) {
     (void)context;
     char text[256];
     (void)vsnprintf(text, sizeof text, format, arguments);
@@ -174,7 +175,8 @@ static void close_idle_run(struct loop_task *task) {
     struct worker *w = CONTAINER_OF(task, struct worker, close_idle);
     for (struct list *n = w->connections.next; n != &w->connections; n = n->next) {
         struct connection *c = CONTAINER_OF(n, struct connection, node);
-        if (c->exchange == NULL)
+        /* A request that has come and was not read yet is served like the others. */
+        if (c->exchange == NULL && connection_queued(c) == 0)
             connection_break(c);
     }
     w->http.mhd_due = true;

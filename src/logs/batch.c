@@ -55,12 +55,12 @@ static int compare_times(const void *left, const void *right) {
 
 enum err logs_batch_body(const char *group, const char *stream, const struct logs_event *events,
                          size_t count, struct buf *out) {
-    const struct logs_event **sorted = calloc(count > 0 ? count : 1, sizeof *sorted);
+    const struct logs_event **sorted = calloc(count > 0 ? count : 1, sizeof(void *));
     if (sorted == NULL)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++)
         sorted[i] = &events[i];
-    qsort(sorted, count, sizeof *sorted, compare_times);
+    qsort(sorted, count, sizeof(void *), compare_times);
     buf_append_text(out, "{\"logGroupName\":");
     json_append_string(out, span_of(group));
     buf_append_text(out, ",\"logStreamName\":");

@@ -16,7 +16,7 @@
 
 #define BODY_MAX_BYTES 8388608 /* a batch of 1 MiB whose every byte is escaped, and its frame */
 #define SMALL_BODY_MAX_BYTES 4096
-#define BACKOFF_FIRST_MS 500
+#define BACKOFF_FIRST_MS 500u
 #define IDLE_CONNECTIONS 2
 #define MAX_ATTEMPTS 3
 

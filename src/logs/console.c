@@ -76,7 +76,7 @@ static void console_write(void *context, const struct log_line *line) {
 static void gather(struct logs_console *c) {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += CONSOLE_GATHER_MS * 1000000;
+    until.tv_nsec += CONSOLE_GATHER_MS * 1000000L;
     if (until.tv_nsec >= 1000000000) {
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
@@ -127,7 +127,7 @@ static uint64_t count_lines(struct span s) {
 static void *run(void *argument) {
     struct logs_console *c = argument;
     struct buf lines;
-    buf_init(&lines, 2 * LOGS_CONSOLE_BUFFER_BYTES);
+    buf_init(&lines, (size_t)2 * LOGS_CONSOLE_BUFFER_BYTES);
     pthread_mutex_lock(&c->mutex);
     while (!c->stopping || c->waiting.n > 0) {
         if (c->waiting.n == 0) {
@@ -165,7 +165,7 @@ struct logs_console *logs_console_start(int fd, enum log_format format) {
     pthread_mutex_init(&c->mutex, NULL);
     pthread_cond_init(&c->wake, NULL);
     /* Twice: the line that tells of dropped ones must always fit. */
-    buf_init(&c->waiting, 2 * LOGS_CONSOLE_BUFFER_BYTES);
+    buf_init(&c->waiting, (size_t)2 * LOGS_CONSOLE_BUFFER_BYTES);
     if (pthread_create(&c->thread, NULL, run, c) == 0)
         return c;
     pthread_cond_destroy(&c->wake);

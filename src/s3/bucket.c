@@ -42,25 +42,25 @@ void s3_bucket_cancel(struct s3_bucket_call *call) {
 
 static aws_done on_done;
 
-static enum err send(struct s3_bucket_call *c, enum step step, struct s3_request *request) {
+static enum err send(struct s3_bucket_call *c, enum step step, struct s3_request request) {
     char hash[SIGV4_HEX_BYTES + 1];
     c->step = step;
     c->body_span = buf_span(&c->body);
-    request->bucket = c->bucket;
-    request->body = &c->body_span;
-    request->body_count = 1;
+    request.bucket = c->bucket;
+    request.body = &c->body_span;
+    request.body_count = 1;
     enum err e = buf_error(&c->body);
     if (e == ERR_OK)
         e = sigv4_hash_hex(c->body_span, hash);
-    request->payload_hash = (struct span){hash, SIGV4_HEX_BYTES};
+    request.payload_hash = (struct span){hash, SIGV4_HEX_BYTES};
     if (e == ERR_OK)
-        e = s3_call_start(c->s3, request, s3_judge, on_done, c, &c->call);
+        e = s3_call_start(c->s3, &request, s3_judge, on_done, c, &c->call);
     return e;
 }
 
 static enum err send_head(struct s3_bucket_call *c) {
     struct s3_request request = {.method = "HEAD"};
-    return send(c, STEP_HEAD, &request);
+    return send(c, STEP_HEAD, request);
 }
 
 /* us-east-1 takes no LocationConstraint, every other region must have its own named. */
@@ -75,7 +75,7 @@ static enum err send_create(struct s3_bucket_call *c) {
         s3_xml_escape(&c->body, span_of(region));
         buf_append_text(&c->body, "</LocationConstraint></CreateBucketConfiguration>");
     }
-    return send(c, STEP_CREATE, &request);
+    return send(c, STEP_CREATE, request);
 }
 
 /* The call must carry a checksum; Content-MD5 is the one that all S3-compatible servers know. */
@@ -101,7 +101,7 @@ static enum err send_cors(struct s3_bucket_call *c) {
         .header_count = 2,
         .has_body = true,
     };
-    return send(c, STEP_CORS, &request);
+    return send(c, STEP_CORS, request);
 }
 
 static void finish(struct s3_bucket_call *c, enum err e, const struct error *error,

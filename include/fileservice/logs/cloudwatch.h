@@ -17,7 +17,7 @@
 #define LOGS_QUEUE_BYTES 8388608 /* waiting lines, 8 MiB; ours */
 #define LOGS_SEND_AFTER_MS 1000
 #define LOGS_SEND_AFTER_BYTES 524288
-#define LOGS_BACKOFF_MAX_MS 30000
+#define LOGS_BACKOFF_MAX_MS 30000u
 
 struct logs_cloudwatch;
 
