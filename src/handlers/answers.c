@@ -62,10 +62,18 @@ void answers_begin(struct reply *r, unsigned status, const char *message) {
     json_append_string(&r->body, span_of(message));
 }
 
+static void append_name(struct buf *b, const char *name) {
+    if (!span_ends(buf_span(b), SPAN("{")))
+        buf_append_byte(b, ',');
+    buf_append_byte(b, '"');
+    buf_append_text(b, name);
+    buf_append_text(b, "\":");
+}
+
 static void append_member(struct buf *b, const char *name, struct span value) {
     if (value.n == 0)
         return;
-    buf_append_format(b, ",\"%s\":", name);
+    append_name(b, name);
     json_append_string(b, value);
 }
 
@@ -104,12 +112,13 @@ void answers_object(struct exchange *x, unsigned status, const char *message,
     if (o->bucket.n > 0)
         append_location_header(&r, bucket, key);
     struct buf *b = &r.body;
-    buf_append_text(b, ",\"data\":{\"size\":");
-    buf_append_u64(b, o->object->size);
+    buf_append_text(b, ",\"data\":{");
     append_member(b, "bucket", o->bucket);
     append_member(b, "key", o->key);
     append_member(b, "location", buf_span(&url));
     append_member(b, "expires_at", span_of(expires_at));
+    append_name(b, "size");
+    buf_append_u64(b, o->object->size);
     append_member(b, "etag", span_of(o->object->etag));
     append_member(b, "content_type", span_of(o->object->content_type));
     append_member(b, "last_modified", span_of(o->object->last_modified));
