@@ -26,7 +26,7 @@ static const char *profile_name(const struct credentials_options *options) {
 /* "[name]" and "[profile name]" both; in the credentials file only the first is written, in the
  * config file the second, but for default. */
 static bool is_section(struct span line, const char *name) {
-    line.n -= 2;
+    line.n -= 1;
     line = span_trim(span_from(line, 1));
     if (span_starts(line, SPAN("profile ")))
         line = span_trim(span_from(line, 8));
