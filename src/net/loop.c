@@ -214,7 +214,9 @@ enum err loop_timer_start(struct loop *l, struct loop_timer *timer, uint64_t del
         l->heap = heap;
         l->heap_capacity = capacity;
     }
-    timer->due_ms = l->now_ms > UINT64_MAX - delay_ms ? UINT64_MAX : l->now_ms + delay_ms;
+    /* Not from the time of the step: what ran in it before would make the timer early. */
+    uint64_t now = clock_monotonic_ms();
+    timer->due_ms = now > UINT64_MAX - delay_ms ? UINT64_MAX : now + delay_ms;
     l->heap_count++;
     heap_up(l, l->heap_count, timer);
     return ERR_OK;
