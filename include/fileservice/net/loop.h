@@ -62,7 +62,8 @@ void loop_stop(struct loop *l);
 enum err loop_watch_set(struct loop *l, struct loop_watch *watch, uint32_t events)
     __attribute__((warn_unused_result));
 
-/* Starts or moves a timer; it fires delay_ms after this call or later, never before. ERR_NO_MEMORY when the heap cannot grow. */
+/* Starts or moves a timer; it fires delay_ms after this call or later, never before. ERR_NO_MEMORY
+ * when the heap cannot grow. */
 enum err loop_timer_start(struct loop *l, struct loop_timer *timer, uint64_t delay_ms)
     __attribute__((warn_unused_result));
 void loop_timer_stop(struct loop *l, struct loop_timer *timer);
