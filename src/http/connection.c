@@ -85,8 +85,7 @@ struct connection *connection_new(struct http_context *http, int fd, const char 
 }
 
 void connection_free(struct connection *c) {
-    enum err removed = loop_watch_set(c->http->loop, &c->watch, 0);
-    (void)removed; /* removing never fails */
+    loop_watch_closing(c->http->loop, &c->watch);
     loop_timer_stop(c->http->loop, &c->timer);
     loop_cancel(c->http->loop, &c->look);
     list_remove(&c->node);

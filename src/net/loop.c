@@ -19,8 +19,7 @@
 /* What is known of one descriptor. Descriptors are small numbers, so a table is the quickest map. */
 struct descriptor {
     struct loop_watch *watch; /* NULL: not waited on */
-    uint32_t installed;       /* what the kernel was told last */
-    bool reused;              /* removed since: the kernel may have forgotten it by a close */
+    uint32_t installed;       /* what the kernel was told last; 0: it does not know it */
     bool changed;             /* stands in `changes` */
 };
 
@@ -119,59 +118,73 @@ static enum err grow_descriptors(struct loop *l, size_t need) {
     return ERR_OK;
 }
 
+static void uninstall(struct loop *l, int fd) {
+    struct descriptor *d = &l->descriptors[fd];
+    struct epoll_event event = {.events = 0};
+    if (d->installed != 0)
+        epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, &event);
+    d->installed = 0;
+}
+
+/* The watch's row, or NULL when it does not wait. */
+static struct descriptor *find_row(struct loop *l, const struct loop_watch *watch) {
+    size_t fd = (size_t)watch->fd;
+    return fd < l->descriptor_count && l->descriptors[fd].watch == watch ? &l->descriptors[fd]
+                                                                         : NULL;
+}
+
+void loop_watch_rest(struct loop *l, struct loop_watch *watch) {
+    struct descriptor *d = find_row(l, watch);
+    if (d != NULL)
+        d->watch = NULL;
+    watch->events = 0;
+}
+
+void loop_watch_closing(struct loop *l, struct loop_watch *watch) {
+    loop_watch_rest(l, watch);
+    if ((size_t)watch->fd < l->descriptor_count)
+        l->descriptors[watch->fd].installed = 0;
+}
+
 enum err loop_watch_set(struct loop *l, struct loop_watch *watch, uint32_t events) {
     size_t fd = (size_t)watch->fd;
-    if (fd >= l->descriptor_count) {
-        if (events == 0)
-            return ERR_OK;
-        if (grow_descriptors(l, fd + 1) != ERR_OK)
-            return ERR_NO_MEMORY;
-    }
-    struct descriptor *d = &l->descriptors[fd];
-    if (events == 0 && d->watch != watch)
+    if (events == 0) {
+        if (find_row(l, watch) != NULL)
+            uninstall(l, watch->fd);
+        loop_watch_rest(l, watch);
         return ERR_OK;
+    }
+    if (fd >= l->descriptor_count && grow_descriptors(l, fd + 1) != ERR_OK)
+        return ERR_NO_MEMORY;
+    struct descriptor *d = &l->descriptors[fd];
     watch->events = events;
-    d->watch = events == 0 ? NULL : watch;
-    d->reused = d->reused || events == 0;
-    if (!d->changed) {
+    d->watch = watch;
+    if (!d->changed && d->installed != events) {
         d->changed = true;
         l->changes[l->change_count++] = watch->fd;
     }
     return ERR_OK;
 }
 
-/* Tells the kernel; false when it refuses. */
-static bool install(struct loop *l, int fd, const struct descriptor *d, uint32_t events) {
-    struct epoll_event event = {.events = events, .data.fd = fd};
-    if (events == 0) {
-        epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, &event); /* a close has done it already, or not */
-        return true;
-    }
-    if (d->installed != 0) {
-        if (epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0)
-            return true;
-        if (errno != ENOENT)
-            return false;
-    }
-    return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+/* Tells the kernel what is wanted; false when it refuses. */
+static bool install(struct loop *l, int fd) {
+    struct descriptor *d = &l->descriptors[fd];
+    struct epoll_event event = {.events = d->watch->events, .data.fd = fd};
+    int how = d->installed == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    d->installed = epoll_ctl(l->epoll_fd, how, fd, &event) == 0 ? event.events : 0;
+    return d->installed != 0;
 }
 
 static void apply_changes(struct loop *l) {
     for (size_t i = 0; i < l->change_count; i++) {
         int fd = l->changes[i];
         struct descriptor *d = &l->descriptors[fd];
-        uint32_t events = d->watch == NULL ? 0 : d->watch->events;
-        bool installed = true;
-        if (events != d->installed || d->reused)
-            installed = install(l, fd, d, events);
-        d->installed = installed ? events : 0;
-        d->reused = false;
         d->changed = false;
-        if (!installed) {
-            struct loop_watch *watch = d->watch;
-            /* Out of order, but outside every callback: nothing is re-entered. */
-            watch->ready(watch, EPOLLERR);
-        }
+        if (d->watch == NULL || d->watch->events == d->installed || install(l, fd))
+            continue;
+        struct loop_watch *watch = d->watch;
+        /* Out of order, but outside every callback: nothing is re-entered. */
+        watch->ready(watch, EPOLLERR);
     }
     l->change_count = 0;
 }
@@ -341,6 +354,8 @@ static void dispatch(struct loop *l, const struct epoll_event *events, int count
         struct loop_watch *watch = l->descriptors[events[i].data.fd].watch;
         if (watch != NULL)
             watch->ready(watch, events[i].events);
+        else
+            uninstall(l, events[i].data.fd); /* at rest, and yet something comes */
     }
 }
 

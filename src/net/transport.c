@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "fileservice/base/banned.h"
 
@@ -21,12 +23,16 @@ struct transport {
     struct loop_task reap;   /* collects finished transfers */
     CURL *pool[TRANSPORT_POOL_MAX];
     size_t pool_count;
+    struct socket **sockets; /* by descriptor; NULL: none of ours */
+    size_t socket_count;
 };
 
-/* A socket of curl's. */
+/* A socket of curl's. Those of connections are ours to open and to close, so that they can stay with
+ * the kernel between two requests; curl's resolver has others. */
 struct socket {
     struct loop_watch watch;
     struct transport *transport;
+    bool of_connection;
 };
 
 struct transfer {
@@ -74,31 +80,75 @@ static void socket_ready(struct loop_watch *watch, uint32_t events) {
     loop_post(t->loop, &t->reap);
 }
 
-static void socket_forget(struct transport *t, struct socket *s, curl_socket_t fd) {
+static struct socket *socket_find(const struct transport *t, curl_socket_t fd) {
+    return (size_t)fd < t->socket_count ? t->sockets[fd] : NULL;
+}
+
+static struct socket *socket_new(struct transport *t, curl_socket_t fd, bool of_connection) {
+    if ((size_t)fd >= t->socket_count) {
+        size_t count = (size_t)fd * 2 + 64;
+        struct socket **longer = realloc(t->sockets, count * sizeof(struct socket *));
+        if (longer == NULL)
+            return NULL;
+        memset(longer + t->socket_count, 0, (count - t->socket_count) * sizeof(struct socket *));
+        t->sockets = longer;
+        t->socket_count = count;
+    }
+    struct socket *s = calloc(1, sizeof *s);
     if (s == NULL)
-        return;
-    enum err removed = loop_watch_set(t->loop, &s->watch, 0);
-    (void)removed; /* removing never fails */
-    curl_multi_assign(t->multi, fd, NULL);
+        return NULL;
+    s->transport = t;
+    s->of_connection = of_connection;
+    s->watch = (struct loop_watch){.fd = fd, .ready = socket_ready};
+    t->sockets[fd] = s;
+    return s;
+}
+
+static void socket_free(struct socket *s) {
+    s->transport->sockets[s->watch.fd] = NULL;
     free(s);
+}
+
+static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
+    struct transport *t = context;
+    (void)purpose;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd >= 0 && socket_new(t, fd, true) == NULL) {
+        close(fd);
+        return CURL_SOCKET_BAD;
+    }
+    return fd;
+}
+
+static int on_close(void *context, curl_socket_t fd) {
+    struct transport *t = context;
+    struct socket *s = socket_find(t, fd);
+    if (s != NULL) {
+        loop_watch_closing(t->loop, &s->watch);
+        socket_free(s);
+    }
+    return close(fd);
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *assigned) {
     (void)easy;
+    (void)assigned;
     struct transport *t = context;
-    struct socket *s = assigned;
+    struct socket *s = socket_find(t, fd);
     if (what == CURL_POLL_REMOVE) {
-        socket_forget(t, s, fd);
+        if (s != NULL && s->of_connection) {
+            loop_watch_rest(t->loop, &s->watch);
+        } else if (s != NULL) {
+            enum err ended = loop_watch_set(t->loop, &s->watch, 0);
+            (void)ended; /* ending never fails */
+            socket_free(s);
+        }
         return 0;
     }
-    if (s == NULL) {
-        s = calloc(1, sizeof *s);
-        if (s == NULL)
-            return -1;
-        s->transport = t;
-        s->watch = (struct loop_watch){.fd = fd, .ready = socket_ready};
-        curl_multi_assign(t->multi, fd, s);
-    }
+    if (s == NULL)
+        s = socket_new(t, fd, false);
+    if (s == NULL)
+        return -1;
     uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0u) |
                       (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0u);
     return loop_watch_set(t->loop, &s->watch, events) == ERR_OK ? 0 : -1;
@@ -180,7 +230,7 @@ static size_t on_write(char *data, size_t size, size_t count, void *context) {
 
 /* Easy handles: options that never change are set once, at birth. */
 
-static CURL *easy_new(void) {
+static CURL *easy_new(struct transport *t) {
     CURL *e = curl_easy_init();
     if (e == NULL)
         return NULL;
@@ -198,11 +248,15 @@ static CURL *easy_new(void) {
     curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head);
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+    curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, t);
     return e;
 }
 
 static CURL *easy_take(struct transport *t) {
-    return t->pool_count > 0 ? t->pool[--t->pool_count] : easy_new();
+    return t->pool_count > 0 ? t->pool[--t->pool_count] : easy_new(t);
 }
 
 /* A handle that met an error may stay poisoned (curl 7.88 after CURLE_SEND_FAIL_REWIND). */
@@ -407,6 +461,7 @@ void transport_free(struct transport *t) {
     loop_timer_stop(t->loop, &t->timer);
     loop_cancel(t->loop, &t->kick);
     loop_cancel(t->loop, &t->reap);
+    free(t->sockets);
     free(t);
 }
 

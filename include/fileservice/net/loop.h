@@ -54,13 +54,20 @@ void loop_run(struct loop *l);
 /* Makes loop_run return after the current step. Any thread, also a signal handler's. */
 void loop_stop(struct loop *l);
 
-/* Changes the events of a watch (EPOLL*, level-triggered unless EPOLLET is in it; 0 removes it).
- * Changes reach the kernel once a step, so a watch that comes and goes within one costs nothing; if
- * the kernel refuses one, `ready` gets EPOLLERR. Once removed, `ready` is not called again, not even
- * for events of the current step; the descriptor may be closed at once. One watch for a descriptor.
- * ERR_NO_MEMORY when the table cannot grow; removing never fails. */
+/* Changes the events of a watch (EPOLL*, level-triggered unless EPOLLET is in it; 0 ends it at once).
+ * Other changes reach the kernel once a step; if it refuses one, `ready` gets EPOLLERR. Once ended,
+ * `ready` is not called again, not even for events of the current step; the descriptor may be closed
+ * at once. One watch for a descriptor. ERR_NO_MEMORY when the table cannot grow; ending never fails. */
 enum err loop_watch_set(struct loop *l, struct loop_watch *watch, uint32_t events)
     __attribute__((warn_unused_result));
+
+/* Ends a watch for now, without a system call: the kernel is told only if something comes meanwhile.
+ * For connections that are kept: waited on again with the same events, they cost nothing. Before the
+ * descriptor is closed, loop_watch_closing() must be called. */
+void loop_watch_rest(struct loop *l, struct loop_watch *watch);
+
+/* Ends a watch whose descriptor is closed next, which makes the kernel forget it. */
+void loop_watch_closing(struct loop *l, struct loop_watch *watch);
 
 /* Starts or moves a timer; it fires delay_ms after this call or later, never before. ERR_NO_MEMORY
  * when the heap cannot grow. */

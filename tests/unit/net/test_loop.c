@@ -205,6 +205,52 @@ static void a_number_that_was_closed_and_opened_again_is_watched_anew(void **sta
     close(fds[1]);
 }
 
+static void a_watch_at_rest_hears_nothing_and_hears_again_later(void **state) {
+    int fds[2];
+    struct letter_timer end = {{letter_fired, 0, 0}, '-', true};
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    struct pipe_watch w = {{fds[0], 0, pipe_ready}, NULL, 'w', 0};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(loop_watch_set(loop, &w.watch, EPOLLIN), ERR_OK);
+        assert_int_equal(write(fds[1], "1", 1), 1);
+        loop_run(loop);
+        loop_watch_rest(loop, &w.watch);
+        if (i == 0) /* the second time nothing comes while it is at rest */
+            assert_int_equal(write(fds[1], "2", 1), 1);
+        assert_int_equal(loop_timer_start(loop, &end.timer, 5), ERR_OK);
+        loop_run(loop);
+        if (i == 0) {
+            assert_int_equal(loop_watch_set(loop, &w.watch, EPOLLIN), ERR_OK);
+            loop_run(loop);
+        }
+    }
+    assert_string_equal(order, "w-ww-");
+    loop_watch_closing(loop, &w.watch);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void a_number_that_was_closed_at_rest_is_watched_anew(void **state) {
+    int fds[2];
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    struct pipe_watch w = {{fds[0], 0, pipe_ready}, NULL, 'w', 0};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(loop_watch_set(loop, &w.watch, EPOLLIN), ERR_OK);
+        assert_int_equal(write(fds[1], "1", 1), 1);
+        loop_run(loop);
+        loop_watch_rest(loop, &w.watch);
+        loop_watch_closing(loop, &w.watch);
+        close(fds[0]);
+        close(fds[1]);
+        assert_int_equal(pipe(fds), 0);
+    }
+    assert_string_equal(order, "www");
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void a_descriptor_that_the_kernel_refuses_is_told(void **state) {
     FILE *file = tmpfile(); /* plain files cannot be polled */
     (void)state;
@@ -293,6 +339,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_watch_hears_of_bytes_and_not_after_its_end, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_watch_removed_in_the_same_step_is_not_called, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_watch_at_rest_hears_nothing_and_hears_again_later, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_number_that_was_closed_at_rest_is_watched_anew, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_number_that_was_closed_and_opened_again_is_watched_anew,
                                         set_up, tear_down),
