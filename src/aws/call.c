@@ -27,6 +27,8 @@ struct aws_call {
     bool has_body;
     struct span payload_hash;
     uint32_t silence_ms;
+    struct transport_sink sink; /* the caller's; on_head is NULL when there is none */
+    bool streams;               /* the sink has seen a head */
 
     aws_judge *judge;
     aws_done *done;
@@ -95,6 +97,8 @@ static enum err copy_request(struct aws_call *c, const struct aws_request *r) {
     c->body = r->body;
     c->body_count = r->body_count;
     c->has_body = r->has_body;
+    if (r->sink != NULL)
+        c->sink = *r->sink;
     c->silence_ms = r->silence_ms != 0 ? r->silence_ms : c->client->silence_ms;
     return ERR_OK;
 }
@@ -184,6 +188,22 @@ static enum err write_lines(const struct aws_call *c, struct attempt *a, struct 
 
 static transport_done try_done;
 
+static bool on_head(void *context, int status, struct span head) {
+    struct aws_call *c = context;
+    c->streams = true;
+    return c->sink.on_head(c->sink.context, status, head);
+}
+
+static bool on_data(void *context, struct span data) {
+    struct aws_call *c = context;
+    return c->sink.on_data(c->sink.context, data);
+}
+
+void aws_call_resume(struct aws_call *call) {
+    if (call->transfer != NULL)
+        transport_resume(call->transfer);
+}
+
 static enum err send_signed(struct aws_call *c, const struct sigv4_credentials *k) {
     struct attempt a = {.header_count = 0};
     struct buf authorization;
@@ -199,6 +219,7 @@ static enum err send_signed(struct aws_call *c, const struct sigv4_credentials *
     if (e == ERR_OK)
         e = write_lines(c, &a, buf_span(&authorization), &url);
     if (e == ERR_OK) {
+        struct transport_sink sink = {on_head, on_data, c};
         struct transport_request request = {
             .method = c->method,
             .url = url,
@@ -209,6 +230,7 @@ static enum err send_signed(struct aws_call *c, const struct sigv4_credentials *
             .has_body = c->has_body,
             .connect_ms = c->client->connect_ms,
             .silence_ms = c->silence_ms,
+            .sink = c->sink.on_head != NULL ? &sink : NULL,
         };
         e = transport_start(c->client->transport, &request, try_done, c, &c->transfer);
     }
@@ -301,13 +323,17 @@ static void try_done(void *context, enum err err, const struct transport_respons
     enum retry_kind kind = RETRY_NEVER;
     enum err outcome = err;
     memset(&error, 0, sizeof error);
-    if (err == ERR_OK)
+    if (err == ERR_OK && !c->streams)
         outcome = c->judge(c->context, &response, &error, &kind);
-    else
+    else if (err != ERR_OK)
         error_set(&error, err, "%s did not answer: %s", c->client->service, r->reason);
     if (outcome == ERR_OK) {
         retry_succeeded(&c->client->bucket, c->last);
         finish(c, ERR_OK, &response, &error);
+        return;
+    }
+    if (c->streams) {
+        finish(c, outcome, &response, &error);
         return;
     }
     enum retry_kind told = retry_classify(err, r->status, span_of(error.code));

@@ -6,6 +6,7 @@
 
 void download_on_head(struct exchange *x);
 void download_on_body_end(struct exchange *x);
+void download_on_room(struct exchange *x);
 void download_on_close(struct exchange *x);
 
 #endif

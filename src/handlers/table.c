@@ -56,6 +56,7 @@ const struct exchange_handler handlers_table[] = {
         .methods = ROUTER_GET,
         .on_head = download_on_head,
         .on_body_end = download_on_body_end,
+        .on_room = download_on_room,
         .on_close = download_on_close,
     },
     {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -48,6 +49,18 @@ static void watch_ready(struct loop_watch *watch, uint32_t events) {
     look(c); /* at once: MHD, whose turn comes later in this step, would close without a word */
 }
 
+/* Bytes of a body that have come from the client, or have arrived there: what only fills the kernel's
+ * buffers, which are large, is no progress of a reader. */
+static uint64_t moved(const struct connection *c) {
+    int waiting = 0;
+    if (!exchange_streams(c->exchange))
+        return exchange_received(c->exchange);
+    uint64_t sent = exchange_streamed(c->exchange);
+    if (ioctl(c->fd, SIOCOUTQ, &waiting) != 0 || waiting < 0 || (uint64_t)waiting > sent)
+        return sent;
+    return sent - (uint64_t)waiting;
+}
+
 /* A body slower than the least rate, over an idle timeout. Time in which we held the client back
  * does not count. */
 static bool body_is_too_slow(struct connection *c) {
@@ -55,15 +68,17 @@ static bool body_is_too_slow(struct connection *c) {
     uint64_t window_ms = (uint64_t)config->client_idle_timeout_s * 1000;
     uint64_t held_ms = exchange_take_held_ms(c->exchange);
     uint64_t open_ms = held_ms < window_ms ? window_ms - held_ms : 0;
-    uint64_t received = exchange_received(c->exchange);
-    uint64_t got = received - c->window_received;
-    c->window_received = received;
+    uint64_t now = moved(c);
+    uint64_t got = now > c->window_moved ? now - c->window_moved : 0;
+    c->window_moved = now;
     return got < (uint64_t)config->client_min_bytes_per_s * open_ms / 1000;
 }
 
 static void timer_fired(struct loop_timer *timer) {
     struct connection *c = CONTAINER_OF(timer, struct connection, timer);
-    if (c->exchange != NULL && exchange_awaits_body(c->exchange) && !body_is_too_slow(c))
+    bool body =
+        c->exchange != NULL && (exchange_awaits_body(c->exchange) || exchange_streams(c->exchange));
+    if (body && !body_is_too_slow(c))
         arm(c, c->http->config->client_idle_timeout_s);
     else
         connection_break(c);
@@ -104,7 +119,7 @@ void connection_opened(struct connection *c, struct MHD_Connection *mhd) {
 void connection_exchange_began(struct connection *c, struct exchange *x) { c->exchange = x; }
 
 void connection_head_done(struct connection *c) {
-    c->window_received = 0;
+    c->window_moved = 0;
     if (exchange_awaits_body(c->exchange))
         arm(c, c->http->config->client_idle_timeout_s);
     else
@@ -113,7 +128,18 @@ void connection_head_done(struct connection *c) {
         loop_post(c->http->loop, &c->look);
 }
 
+/* MHD's own limit counts writes to the kernel, which takes megabytes at once from a fast S3 and then
+ * none for long: a slow reader that moves would be cut. */
+void connection_stream_began(struct connection *c) {
+    c->window_moved = 0;
+    MHD_set_connection_option(c->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+    arm(c, c->http->config->client_idle_timeout_s);
+}
+
 void connection_exchange_ended(struct connection *c) {
+    if (exchange_streams(c->exchange))
+        MHD_set_connection_option(c->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
+                                  (unsigned)c->http->config->client_idle_timeout_s);
     c->exchange = NULL;
     /* MHD ends what is idle; this is for a head that then trickles in. */
     arm(c, (uint64_t)c->http->config->client_idle_timeout_s +

@@ -37,9 +37,9 @@ struct connection {
     struct loop_task look;   /* is it gone? asked after MHD has read what there is */
     struct loop_timer timer; /* the deadline of what the client does now */
     struct exchange *exchange;
-    uint64_t window_received; /* body bytes when the rate was looked at last */
-    bool half_closed;         /* the client will send no more */
-    bool broken;              /* given up: MHD is told so at its next call */
+    uint64_t window_moved; /* body bytes, in or out, when the rate was looked at last */
+    bool half_closed;      /* the client will send no more */
+    bool broken;           /* given up: MHD is told so at its next call */
 };
 
 struct connection *connection_new(struct http_context *http, int fd, const char *remote);
@@ -50,6 +50,8 @@ void connection_opened(struct connection *c, struct MHD_Connection *mhd);
 void connection_exchange_began(struct connection *c, struct exchange *x);
 /* The head is there; what follows is the body, if any. */
 void connection_head_done(struct connection *c);
+/* An answer is streamed: its reader must be fast enough, too. */
+void connection_stream_began(struct connection *c);
 void connection_exchange_ended(struct connection *c);
 
 /* Bytes that have come and MHD has not read yet. */

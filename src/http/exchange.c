@@ -1,6 +1,7 @@
 #include "exchange_mhd.h"
 
 #include "request.h"
+#include "stream.h"
 
 #include "fileservice/base/clock.h"
 #include "fileservice/base/log.h"
@@ -15,6 +16,7 @@
 #define EXCHANGE_DRAIN_MAX_MS 5000
 #define EXCHANGE_UNWANTED_BODY_MAX_BYTES 1048576 /* body of a request that needs none */
 #define EXCHANGE_RAW_ANSWER_MAX_BYTES 65536
+#define EXCHANGE_STREAM_BLOCK_BYTES 65536 /* what MHD takes of a stream, and sends, at once */
 #define STATUS_CLIENT_GONE 499 /* no status was sent; nginx's number, known to log readers */
 
 enum exchange_state {
@@ -22,7 +24,7 @@ enum exchange_state {
     STATE_BODY,  /* pieces of the body come */
     STATE_DRAIN, /* answered by our own hand; what still comes is thrown away */
     STATE_WAIT,  /* the body is whole; the handler works */
-    STATE_REPLY, /* MHD has the answer */
+    STATE_REPLY, /* MHD has the answer, or takes it from the stream */
 };
 
 struct exchange {
@@ -51,6 +53,8 @@ struct exchange {
     bool has_reply;
     struct reply reply;
     size_t reply_bytes;
+    struct stream stream;    /* of an answer that comes piece by piece */
+    struct loop_task room;   /* tells the handler that the stream takes bytes again */
     struct loop_task answer; /* acts on a reply that came while the body still comes */
     struct loop_timer drain_deadline;
 
@@ -110,6 +114,11 @@ void exchange_continue(struct exchange *x) {
     if (x->state == STATE_BODY)
         resume(x);
 }
+
+bool exchange_streams(const struct exchange *x) {
+    return x->state == STATE_REPLY && x->stream.ring != NULL;
+}
+uint64_t exchange_streamed(const struct exchange *x) { return x->stream.taken; }
 
 bool exchange_awaits_body(const struct exchange *x) {
     return (x->state == STATE_BODY || x->state == STATE_DRAIN) && (x->chunked || x->length > 0);
@@ -187,25 +196,78 @@ static void add_to_response(void *context, const char *name, const char *value) 
     MHD_add_response_header(context, name, value);
 }
 
+/* MHD asks for the next bytes of a stream. */
+static ssize_t read_stream(void *context, uint64_t position, char *out, size_t max) {
+    struct exchange *x = context;
+    (void)position;
+    if (x->connection->broken)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    size_t n = stream_take(&x->stream, out, max);
+    if (n == 0) {
+        x->held_since_ms = loop_now_ms(x->http->loop);
+        suspend(x);
+    }
+    if (stream_has_room(&x->stream))
+        loop_post(x->http->loop, &x->room);
+    return (ssize_t)n;
+}
+
+static void room_run(struct loop_task *task) {
+    struct exchange *x = CONTAINER_OF(task, struct exchange, room);
+    x->handler->on_room(x);
+}
+
+bool exchange_stream(struct exchange *x, struct reply *reply, uint64_t length) {
+    bool begun = !x->has_reply && x->state == STATE_WAIT;
+    if (begun && stream_begin(&x->stream, length) != ERR_OK) {
+        fail(x, ERR_NO_MEMORY, "ServiceUnavailable", "There is no memory for this answer.");
+        begun = false;
+    }
+    exchange_reply(x, reply);
+    return begun && x->reply.error.err == ERR_OK;
+}
+
+bool exchange_write(struct exchange *x, struct span data) {
+    bool taken = stream_put(&x->stream, data);
+    if (x->state == STATE_REPLY)
+        resume(x);
+    return taken;
+}
+
+void exchange_cut(struct exchange *x, const struct error *error) {
+    x->reply.error = *error;
+    connection_break(x->connection);
+}
+
+static struct MHD_Response *make_response(struct exchange *x) {
+    struct reply *r = &x->reply;
+    size_t n = r->body.n;
+    if (x->stream.ring != NULL && x->stream.length > 0)
+        return MHD_create_response_from_callback(x->stream.length, EXCHANGE_STREAM_BLOCK_BYTES,
+                                                 read_stream, x, NULL);
+    char *body = buf_steal(&r->body);
+    struct MHD_Response *response =
+        n == 0
+            ? MHD_create_response_empty(r->status == 304 ? MHD_RF_HEAD_ONLY_RESPONSE : MHD_RF_NONE)
+            : MHD_create_response_from_buffer_with_free_callback(n, body, free);
+    if (response == NULL || n == 0)
+        free(body);
+    return response;
+}
+
 /* Gives the answer to MHD: only in its first call, or after the whole body. */
 static enum MHD_Result queue_reply(struct exchange *x) {
     struct reply *r = &x->reply;
     x->state = STATE_REPLY;
     x->reply_bytes = x->method == ROUTER_HEAD ? 0 : r->body.n;
-    size_t n = r->body.n;
-    char *body = buf_steal(&r->body);
-    struct MHD_Response *response =
-        n == 0 ? MHD_create_response_empty(MHD_RF_NONE)
-               : MHD_create_response_from_buffer_with_free_callback(n, body, free);
-    if (response == NULL) {
-        free(body);
+    struct MHD_Response *response = make_response(x);
+    if (response == NULL)
         return MHD_NO;
-    }
-    if (n == 0)
-        free(body);
     reply_each_header(r, add_to_response, response);
     enum MHD_Result queued = MHD_queue_response(x->mhd, r->status, response);
     MHD_destroy_response(response);
+    if (queued == MHD_YES && x->stream.ring != NULL)
+        connection_stream_began(x->connection);
     return queued;
 }
 
@@ -294,6 +356,7 @@ void *exchange_on_target(void *context, const char *target, struct MHD_Connectio
     x->started_ms = loop_now_ms(http->loop);
     x->drain_deadline.fire = drain_deadline_fired;
     loop_task_init(&x->answer, answer_run);
+    loop_task_init(&x->room, room_run);
     reply_init(&x->reply, 0);
     buf_init(&x->target.key, ROUTER_KEY_MAX_BYTES);
     connection_exchange_began(x->connection, x);
@@ -302,12 +365,17 @@ void *exchange_on_target(void *context, const char *target, struct MHD_Connectio
 
 static void log_exchange(const struct exchange *x) {
     bool answered = x->has_reply && (x->state == STATE_REPLY || x->state == STATE_DRAIN);
+    bool unfinished = answered && exchange_streams(x) && x->method != ROUTER_HEAD &&
+                      x->stream.taken < x->stream.length;
     unsigned status = answered ? x->reply.status : STATUS_CLIENT_GONE;
     enum log_level level = status >= 500 ? LOG_ERROR : LOG_INFO;
     if (!log_enabled(level))
         return;
     struct span remote = request_remote(x->mhd, x->connection, x->http->config);
-    const char *error = !answered ? "the client went away" : x->reply.error.message;
+    const char *error = x->reply.error.message;
+    if (!answered || (unfinished && error[0] == '\0'))
+        error = "the client went away";
+    uint64_t sent = x->stream.ring != NULL ? x->stream.taken : x->reply_bytes;
     struct log_field fields[] = {
         {"request_id", span_of(x->request_id), 0},
         {"remote", remote, 0},
@@ -316,7 +384,7 @@ static void log_exchange(const struct exchange *x) {
         {"status", {NULL, 0}, (int64_t)status},
         {"duration_ms", {NULL, 0}, (int64_t)(loop_now_ms(x->http->loop) - x->started_ms)},
         {"bytes_in", {NULL, 0}, (int64_t)exchange_received(x)},
-        {"bytes_out", {NULL, 0}, answered ? (int64_t)x->reply_bytes : 0},
+        {"bytes_out", {NULL, 0}, answered ? (int64_t)sent : 0},
         {"s3_request_id", {NULL, 0}, 0},
         {"error", {NULL, 0}, 0},
     };
@@ -342,10 +410,12 @@ void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **req
     if (x->handler != NULL && x->handler->on_close != NULL)
         x->handler->on_close(x);
     loop_cancel(x->http->loop, &x->answer);
+    loop_cancel(x->http->loop, &x->room);
     loop_timer_stop(x->http->loop, &x->drain_deadline);
     connection_exchange_ended(x->connection);
     router_target_done(&x->target);
     reply_done(&x->reply);
+    stream_done(&x->stream);
     free(x->raw_target);
     free(x);
 }

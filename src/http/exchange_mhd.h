@@ -19,7 +19,10 @@ void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **req
 bool exchange_awaits_body(const struct exchange *x);
 uint64_t exchange_received(const struct exchange *x);
 size_t exchange_unread(const struct exchange *x);
-/* Milliseconds since this was asked last in which we held the client back. */
+/* Whether an answer is being streamed, and how many bytes of it MHD has taken. */
+bool exchange_streams(const struct exchange *x);
+uint64_t exchange_streamed(const struct exchange *x);
+/* Milliseconds since this was asked last in which we held the client back, or let it wait. */
 uint64_t exchange_take_held_ms(struct exchange *x);
 bool exchange_is_chunked(const struct exchange *x);
 /* The client closed its side before the body was whole: no more bytes will come than are queued. */

@@ -56,6 +56,8 @@ unsigned reply_status(const struct error *error) {
             return 405;
         if (strcmp(error->code, "UnsupportedMediaType") == 0)
             return 415;
+        if (strcmp(error->code, "InvalidRange") == 0)
+            return 416;
         return 400;
     case ERR_NOT_FOUND:
         return 404;
@@ -106,6 +108,8 @@ static const char *default_code(unsigned status) {
         return "EntityTooLarge";
     case 415:
         return "UnsupportedMediaType";
+    case 416:
+        return "InvalidRange";
     case 502:
         return "BadGateway";
     case 503:

@@ -13,6 +13,8 @@
 #define TRANSPORT_CONNECTION_IDLE_S 20L       /* longer idle ones are often dead: S3 closes them */
 #define TRANSPORT_CONNECTION_LIFE_S 300L      /* so that DNS changes are followed */
 #define TRANSPORT_UPLOAD_BUFFER_BYTES 262144L /* fewer, larger writes than curl's 64 KiB */
+#define TRANSPORT_SINK_BUFFER_BYTES 65536L    /* what one read of a streamed body brings at most */
+#define TRANSPORT_BUFFER_BYTES 16384L         /* the same for answers that are gathered */
 #define TRANSPORT_SILENCE_CHECKS 4 /* silence is looked for this often within its limit */
 
 struct transport {
@@ -47,7 +49,14 @@ struct transfer {
     size_t body_index; /* piece that is sent now */
     size_t body_offset;
 
+    struct transport_sink sink; /* on_head is NULL when there is none */
+    bool sinking;               /* the body goes to the sink */
+    bool held;                  /* the sink took none: curl keeps what it has read */
+    bool refused;               /* the sink wanted no more */
+    CURLcode broken;            /* what curl said when it was resumed */
+
     struct buf head;
+    bool head_is_whole;
     struct buf received;
     struct loop_timer silence;
     uint64_t silence_step_ms;
@@ -212,18 +221,38 @@ static int on_seek(void *context, curl_off_t offset, int origin) {
     return CURL_SEEKFUNC_OK;
 }
 
+/* The head of a success goes to the sink before its body. */
+static bool end_head(struct transfer *x) {
+    long status = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    x->head_is_whole = status >= 200;
+    x->sinking = x->sink.on_head != NULL && status >= 200 && status < 300;
+    if (x->sinking)
+        x->refused = !x->sink.on_head(x->sink.context, (int)status, buf_span(&x->head));
+    return !x->refused;
+}
+
 static size_t on_head(char *line, size_t size, size_t count, void *context) {
     struct transfer *x = context;
     struct span s = {line, size * count};
+    if (x->head_is_whole)
+        return s.n; /* trailers of a chunked body: nobody asks for them */
     if (span_starts(s, SPAN("HTTP/")))
         buf_clear(&x->head); /* a 100 Continue came before */
     else
         buf_append(&x->head, s);
-    return buf_error(&x->head) == ERR_OK ? s.n : 0;
+    bool good = buf_error(&x->head) == ERR_OK;
+    if (good && span_trim(s).n == 0)
+        good = end_head(x);
+    return good ? s.n : 0;
 }
 
 static size_t on_write(char *data, size_t size, size_t count, void *context) {
     struct transfer *x = context;
+    if (x->sinking) {
+        x->held = !x->sink.on_data(x->sink.context, (struct span){data, size * count});
+        return x->held ? CURL_WRITEFUNC_PAUSE : size * count;
+    }
     buf_append(&x->received, (struct span){data, size * count});
     return buf_error(&x->received) == ERR_OK ? size * count : 0;
 }
@@ -299,7 +328,9 @@ static enum err error_of(const struct transfer *x, CURLcode code, long status) {
 static void finish(struct transfer *x, CURLcode code) {
     long status = 0;
     curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
-    enum err err = x->timed_out ? ERR_TIMEOUT : error_of(x, code, status);
+    enum err err = x->timed_out ? ERR_TIMEOUT
+                   : x->refused ? ERR_CANCELLED
+                                : error_of(x, code, status);
     struct transport_response response = {
         .status = err == ERR_OK ? (int)status : 0,
         .head = buf_span(&x->head),
@@ -338,7 +369,12 @@ static uint64_t bytes_moved(const struct transfer *x) {
 static void silence_fired(struct loop_timer *timer) {
     struct transfer *x = CONTAINER_OF(timer, struct transfer, silence);
     uint64_t moved = bytes_moved(x);
-    x->quiet_checks = moved == x->progress ? x->quiet_checks + 1 : 0;
+    if (x->broken != CURLE_OK) {
+        finish(x, x->broken);
+        return;
+    }
+    /* While it is held it is not S3 that is silent. */
+    x->quiet_checks = moved == x->progress && !x->held ? x->quiet_checks + 1 : 0;
     x->progress = moved;
     if (x->quiet_checks < TRANSPORT_SILENCE_CHECKS &&
         loop_timer_start(x->transport->loop, timer, x->silence_step_ms) == ERR_OK)
@@ -392,6 +428,8 @@ static enum err set_up(struct transfer *x, const struct transport_request *r) {
     curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, x->reason);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_ms);
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE,
+                     r->sink != NULL ? TRANSPORT_SINK_BUFFER_BYTES : TRANSPORT_BUFFER_BYTES);
     enum err err = set_method(e, r);
     if (err == ERR_OK)
         err = set_headers(x, r);
@@ -412,6 +450,8 @@ enum err transport_start(struct transport *t, const struct transport_request *re
     x->context = context;
     x->body = request->body;
     x->body_count = request->body_count;
+    if (request->sink != NULL)
+        x->sink = *request->sink;
     x->silence.fire = silence_fired;
     x->silence_step_ms = request->silence_ms / TRANSPORT_SILENCE_CHECKS + 1;
     buf_init(&x->head, TRANSPORT_RESPONSE_HEAD_MAX_BYTES);
@@ -424,6 +464,18 @@ enum err transport_start(struct transport *t, const struct transport_request *re
     }
     *ret = x;
     return ERR_OK;
+}
+
+void transport_resume(struct transfer *transfer) {
+    struct transfer *x = transfer;
+    if (!x->held)
+        return;
+    x->held = false;
+    x->broken = curl_easy_pause(x->easy, CURLPAUSE_CONT); /* gives what it kept to the sink */
+    /* A failure ends the transfer, but not under the caller's feet. */
+    if (x->broken != CURLE_OK && loop_timer_start(x->transport->loop, &x->silence, 0) != ERR_OK)
+        x->timed_out = true;
+    loop_post(x->transport->loop, &x->transport->kick);
 }
 
 void transport_cancel(struct transfer *transfer) { transfer_free(transfer, false); }

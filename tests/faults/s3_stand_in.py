@@ -277,6 +277,11 @@ class StandIn:
         with self.lock:
             self._always[operation] = answer
 
+    def script_clear(self, operation):
+        """Takes back what script() gave and was not used up."""
+        with self.lock:
+            self._scripts[operation].clear()
+
     def make_bucket(self, name):
         with self.lock:
             self.buckets.setdefault(name, {})

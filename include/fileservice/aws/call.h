@@ -40,6 +40,9 @@ struct aws_request {
     bool has_body;
     struct span payload_hash; /* hex SHA-256 of the body; empty: no body, the hash of "" */
     uint32_t silence_ms;      /* 0: the client's */
+    /* NULL: the body of a success is gathered. Once the sink has seen a head, the call is not judged
+     * and not tried again: what came is with the sink. */
+    const struct transport_sink *sink;
 };
 
 /* The outcome of the last try. Borrowed for the call of `done`. */
@@ -69,6 +72,8 @@ struct aws_call;
 enum err aws_call_start(struct aws_client *client, const struct aws_request *request,
                         aws_judge *judge, aws_done *done, void *context, struct aws_call **ret)
     __attribute__((warn_unused_result));
+/* The sink can take bytes again; see transport_resume(). */
+void aws_call_resume(struct aws_call *call);
 /* Ends it; `done` is not called. NULL is fine. */
 void aws_call_cancel(struct aws_call *call);
 

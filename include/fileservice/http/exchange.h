@@ -5,8 +5,8 @@
  * callback of the same loop. A handler sees no type of the HTTP library. Everything on the worker's
  * thread.
  *
- *     HEAD ──► BODY ──► WAIT ──► REPLY ──► (on_close)
- *       │        └────► DRAIN ────────────►    an answer while the body still comes
+ *     HEAD ──► BODY ──► WAIT ──► REPLY or STREAM ──► (on_close)
+ *       │        └────► DRAIN ──────────────────────►    an answer while the body still comes
  *       └──────────────────────► REPLY
  */
 #ifndef FILESERVICE_HTTP_EXCHANGE_H
@@ -32,6 +32,8 @@ struct exchange_handler {
     size_t (*on_body)(struct exchange *x, struct span data);
     /* The whole body was there. Must lead to a reply. Also called when there is no body. */
     void (*on_body_end)(struct exchange *x);
+    /* exchange_write() can take bytes again. From a task. */
+    void (*on_room)(struct exchange *x);
     /* The exchange ends: free what exchange_set_state() keeps and cancel what is under way. */
     void (*on_close)(struct exchange *x);
 };
@@ -52,6 +54,16 @@ void *exchange_state(const struct exchange *x);
 void exchange_reply(struct exchange *x, struct reply *reply);
 /* The same for a failure. */
 void exchange_fail(struct exchange *x, const struct error *error);
+
+/* Answers with a body of exactly `length` bytes that is given piece by piece; the reply's own body is
+ * empty. Only after on_body_end, and as the first answer. False when it cannot be begun: a failure was
+ * answered, and no byte is wanted. To a HEAD no byte is sent, but its length is. */
+bool exchange_stream(struct exchange *x, struct reply *reply, uint64_t length);
+/* Gives bytes of it: takes all, or none of them; then on_room follows. Ready for a caller inside the
+ * HTTP client: nothing of it is called. */
+bool exchange_write(struct exchange *x, struct span data);
+/* The rest does not come: the connection is ended, so that what was sent cannot pass for the whole. */
+void exchange_cut(struct exchange *x, const struct error *error);
 
 /* Says that on_body can take more. */
 void exchange_continue(struct exchange *x);

@@ -15,6 +15,16 @@
 struct transport;
 struct transfer;
 
+/* Takes the body of a success (2xx) as it comes, in place of having it gathered. Both are called from
+ * inside the HTTP client: they store and post, and call nothing of this header. */
+struct transport_sink {
+    /* The head, before the body. False ends the transfer with ERR_CANCELLED. */
+    bool (*on_head)(void *context, int status, struct span head);
+    /* Takes all of `data`, or none of it: then nothing is read until transport_resume(). */
+    bool (*on_data)(void *context, struct span data);
+    void *context;
+};
+
 /* A request. Everything borrowed until `done` was called or cancel returned. */
 struct transport_request {
     const char *method;
@@ -23,9 +33,10 @@ struct transport_request {
     size_t header_count;
     const struct span *body; /* pieces, sent one after the other; Content-Length is their sum */
     size_t body_count;
-    bool has_body;       /* PUT and POST: true, also when the sum is 0 */
-    uint32_t connect_ms; /* until connected */
-    uint32_t silence_ms; /* the longest time without a byte in either direction */
+    bool has_body;                     /* PUT and POST: true, also when the sum is 0 */
+    uint32_t connect_ms;               /* until connected */
+    uint32_t silence_ms;               /* the longest time without a byte in either direction */
+    const struct transport_sink *sink; /* NULL: the body is gathered; copied */
 };
 
 /* What came back. Borrowed for the call of `done`. */
@@ -37,7 +48,8 @@ struct transport_response {
 };
 
 /* Called once, from the loop, never from inside transport_start(). `err` is ERR_OK whenever a whole
- * response came, whatever its status; else ERR_UNREACHABLE, ERR_TIMEOUT, ERR_LIMIT, ERR_NO_MEMORY. */
+ * response came, whatever its status; else ERR_UNREACHABLE, ERR_TIMEOUT, ERR_LIMIT, ERR_NO_MEMORY, or
+ * ERR_CANCELLED when the sink wanted no more. */
 typedef void transport_done(void *context, enum err err, const struct transport_response *response);
 
 /* curl_global_init and _cleanup; main, before and after all threads. */
@@ -54,6 +66,8 @@ void transport_free(struct transport *t);
 enum err transport_start(struct transport *t, const struct transport_request *request,
                          transport_done *done, void *context, struct transfer **ret)
     __attribute__((warn_unused_result));
+/* The sink can take bytes again. From a task, not from inside the sink. */
+void transport_resume(struct transfer *transfer);
 /* Ends it; `done` is not called. Closes the connection if it was in use. */
 void transport_cancel(struct transfer *transfer);
 

@@ -52,9 +52,10 @@ struct s3_request {
     const struct span *body;
     size_t body_count;
     bool has_body;
-    struct span payload_hash; /* empty: of no body */
-    uint32_t silence_ms;      /* 0: the usual */
-    bool owner_is_unknown;    /* CreateBucket: no x-amz-expected-bucket-owner */
+    struct span payload_hash;          /* empty: of no body */
+    uint32_t silence_ms;               /* 0: the usual */
+    bool owner_is_unknown;             /* CreateBucket: no x-amz-expected-bucket-owner */
+    const struct transport_sink *sink; /* see struct aws_request */
 };
 
 /* The usual judge: any 2xx is a success, else S3's error XML decides. */

@@ -92,8 +92,20 @@ class Service(Server):
 
         return wait_until(find, 10, f"a log line: {what}")
 
+    def memory_bytes(self, name):
+        """A row of /proc/<pid>/status: VmRSS, VmHWM."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith(name + ":"))
+
     def client_sockets(self, s3_port):
         """How many connections of clients it holds, also dead ones that it has not noticed."""
+        return len(self._sockets(s3_port)[0])
+
+    def s3_sockets(self, s3_port):
+        """How many connections to S3 it holds."""
+        return len(self._sockets(s3_port)[1])
+
+    def _sockets(self, s3_port):
         ours = set()
         for fd in os.scandir(f"/proc/{self.pid}/fd"):
             try:
@@ -108,7 +120,7 @@ class Service(Server):
             inner = {line.split()[6] for line in table}
         to_s3 = {row[9] for row in rows if int(row[2].split(":")[1], 16) == s3_port}
         listener = {row[9] for row in rows if row[3] == "0A"}
-        return len(ours - inner - to_s3 - listener)
+        return ours - inner - to_s3 - listener, ours & to_s3
 
     def signal(self, number=signal.SIGTERM):
         self.process.send_signal(number)
