@@ -335,6 +335,7 @@ static void stop(struct program *p) {
         if (p->apps != NULL && p->apps[i].s3.aws.transport != NULL) {
             s3_uploads_end(&p->apps[i].s3);
             transport_free(p->apps[i].s3.aws.transport);
+            aws_client_done(&p->apps[i].s3.aws);
         }
         worker_free(p->workers[i]);
     }

@@ -54,6 +54,25 @@ void aws_call_cancel(struct aws_call *call) {
         call_free(call);
 }
 
+/* What to sign with */
+
+struct sigv4_credentials aws_client_signing(struct aws_client *client,
+                                            struct credentials *credentials) {
+    if (client->memo_of != credentials) {
+        aws_client_done(client);
+        client->memo_of = credentials_ref(credentials);
+    }
+    struct sigv4_credentials k = credentials_for_signing(credentials);
+    k.memo = &client->memo;
+    return k;
+}
+
+void aws_client_done(struct aws_client *client) {
+    sigv4_memo_clear(&client->memo);
+    credentials_unref(client->memo_of);
+    client->memo_of = NULL;
+}
+
 /* Copying the request */
 
 /* Appends and returns where: an offset, since the buffer still moves. */
@@ -255,7 +274,7 @@ static void start_try(struct loop_timer *timer) {
     c->attempt++;
     enum err e = credentials_get(c->client->credentials, &credentials, &error);
     if (e == ERR_OK) {
-        struct sigv4_credentials k = credentials_for_signing(credentials);
+        struct sigv4_credentials k = aws_client_signing(c->client, credentials);
         e = send_signed(c, &k);
         credentials_unref(credentials);
         if (e != ERR_OK)

@@ -12,7 +12,7 @@
 
 #include "fileservice/base/banned.h"
 
-#define HASH_BYTES 32
+#define HASH_BYTES SIGV4_HASH_BYTES
 #define BLOCK_BYTES 64 /* of SHA-256 */
 #define DATE_BYTES 8   /* "20261124", the front of the time */
 #define ALGORITHM "AWS4-HMAC-SHA256"
@@ -316,21 +316,59 @@ enum err sigv4_string_to_sign(struct span canonical, const struct sigv4_scope *s
     return buf_error(out);
 }
 
-enum err sigv4_signature(struct span string_to_sign, const struct sigv4_scope *scope,
-                         struct span secret_access_key, char out[SIGV4_HEX_BYTES + 1]) {
+void sigv4_memo_clear(struct sigv4_memo *memo) { secret_wipe(memo, sizeof *memo); }
+
+static bool memo_holds(const struct sigv4_memo *m, const char *date,
+                       const struct sigv4_scope *scope) {
+    return m != NULL && m->service_n > 0 && memcmp(m->date, date, DATE_BYTES) == 0 &&
+           span_eq((struct span){m->region, m->region_n}, scope->region) &&
+           span_eq((struct span){m->service, m->service_n}, scope->service);
+}
+
+static void memo_keep(struct sigv4_memo *m, const char *date, const struct sigv4_scope *scope,
+                      const unsigned char key[HASH_BYTES]) {
+    if (m == NULL || scope->region.n > sizeof m->region || scope->service.n > sizeof m->service ||
+        scope->region.n == 0)
+        return;
+    memcpy(m->date, date, DATE_BYTES);
+    memcpy(m->region, scope->region.p, scope->region.n);
+    memcpy(m->service, scope->service.p, scope->service.n);
+    memcpy(m->key, key, HASH_BYTES);
+    m->region_n = scope->region.n;
+    m->service_n = scope->service.n;
+}
+
+/* The key that signs for one day, region and service. */
+static bool signing_key(EVP_MD_CTX *context, const struct sigv4_scope *scope,
+                        const struct sigv4_credentials *credentials,
+                        unsigned char key[BLOCK_BYTES]) {
     char time[CLOCK_AMZ_BYTES];
-    unsigned char key[BLOCK_BYTES];
     size_t key_n = 0;
     clock_format_amz(scope->wall_ms, time);
+    if (memo_holds(credentials->memo, time, scope)) {
+        memcpy(key, credentials->memo->key, HASH_BYTES);
+        return true;
+    }
     const struct span links[] = {
-        {time, DATE_BYTES}, scope->region, scope->service, SPAN("aws4_request"), string_to_sign};
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool good = context != NULL && get_sha256() != NULL &&
-                first_key(context, secret_access_key, key, &key_n);
+        {time, DATE_BYTES}, scope->region, scope->service, SPAN("aws4_request")};
+    bool good = first_key(context, credentials->secret_access_key, key, &key_n);
     for (size_t i = 0; good && i < sizeof links / sizeof *links; i++) {
         good = hmac(context, (struct span){(const char *)key, key_n}, links[i], key);
         key_n = HASH_BYTES;
     }
+    if (good)
+        memo_keep(credentials->memo, time, scope, key);
+    return good;
+}
+
+enum err sigv4_signature(struct span string_to_sign, const struct sigv4_scope *scope,
+                         const struct sigv4_credentials *credentials,
+                         char out[SIGV4_HEX_BYTES + 1]) {
+    unsigned char key[BLOCK_BYTES];
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool good = context != NULL && get_sha256() != NULL &&
+                signing_key(context, scope, credentials, key) &&
+                hmac(context, (struct span){(const char *)key, HASH_BYTES}, string_to_sign, key);
     if (good)
         hex_encode(key, HASH_BYTES, out);
     secret_wipe(key, sizeof key);
@@ -340,7 +378,7 @@ enum err sigv4_signature(struct span string_to_sign, const struct sigv4_scope *s
 
 /* The stages put together: the signature of a request and the names of its signed headers. */
 static enum err sign(const struct sigv4_request *r, const struct sigv4_scope *scope,
-                     struct span secret_access_key, struct buf *signed_headers,
+                     const struct sigv4_credentials *credentials, struct buf *signed_headers,
                      char signature[SIGV4_HEX_BYTES + 1]) {
     struct buf canonical;
     struct buf text;
@@ -350,7 +388,7 @@ static enum err sign(const struct sigv4_request *r, const struct sigv4_scope *sc
     if (e == ERR_OK)
         e = sigv4_string_to_sign(buf_span(&canonical), scope, &text);
     if (e == ERR_OK)
-        e = sigv4_signature(buf_span(&text), scope, secret_access_key, signature);
+        e = sigv4_signature(buf_span(&text), scope, credentials, signature);
     buf_done_secret(&canonical); /* it holds the session token */
     buf_done(&text);
     return e;
@@ -370,7 +408,7 @@ enum err sigv4_authorization(const struct sigv4_request *request, const struct s
     char signature[SIGV4_HEX_BYTES + 1];
     struct buf names;
     buf_init(&names, SIGV4_CANONICAL_MAX_BYTES);
-    enum err e = sign(request, scope, credentials->secret_access_key, &names, signature);
+    enum err e = sign(request, scope, credentials, &names, signature);
     if (e == ERR_OK) {
         buf_append_text(out, ALGORITHM " Credential=");
         append_credential(out, scope, credentials->access_key_id);
@@ -434,7 +472,7 @@ enum err sigv4_presign_query(const struct sigv4_request *request, const struct s
     complete.parameters = all;
     complete.parameter_count = n;
     if (e == ERR_OK)
-        e = sign(&complete, scope, credentials->secret_access_key, &unused, signature);
+        e = sign(&complete, scope, credentials, &unused, signature);
     if (e == ERR_OK)
         e = sigv4_append_query(out, all, n);
     if (e == ERR_OK) {

@@ -345,6 +345,7 @@ static void shipper_free(struct logs_cloudwatch *c) {
     }
     queue_done(&c->queue);
     transport_free(c->transport);
+    aws_client_done(&c->client);
     loop_free(c->loop);
     free(c);
 }

@@ -51,7 +51,7 @@ enum err s3_presign(struct s3_client *s3, const char *method, struct span bucket
     }
     if ((int64_t)expires_s > left_s)
         expires_s = (uint32_t)left_s;
-    struct sigv4_credentials k = credentials_for_signing(credentials);
+    struct sigv4_credentials k = aws_client_signing(&s3->aws, credentials);
     struct sigv4_scope scope = {span_of(s3->options->region), SPAN("s3"), signed_ms};
     e = append_url(s3->options, method, bucket, key, &scope, &k, expires_s, url);
     credentials_unref(credentials);

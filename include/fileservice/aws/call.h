@@ -21,7 +21,15 @@ struct aws_client {
     uint32_t silence_ms;
     struct retry_bucket bucket; /* retry_bucket_init() */
     int64_t clock_skew_ms;      /* AWS's clock minus ours; learnt from RequestTimeTooSkewed */
+    struct sigv4_memo memo;     /* of `memo_of`; both are the client's own */
+    struct credentials *memo_of;
 };
+
+/* What to sign with for as long as `credentials` is referenced; remembers the signing key. */
+struct sigv4_credentials aws_client_signing(struct aws_client *client,
+                                            struct credentials *credentials);
+/* Forgets the key. The client is its owner's again, to be freed. */
+void aws_client_done(struct aws_client *client);
 
 #define AWS_CALL_HEADERS_MAX 24
 #define AWS_CALL_PARAMETERS_MAX 16

@@ -37,11 +37,28 @@ struct sigv4_scope {
     int64_t wall_ms;     /* when it is signed */
 };
 
+#define SIGV4_HASH_BYTES 32
+#define SIGV4_REGION_MAX_BYTES 32 /* of a scope that is remembered; longer ones work, too */
+#define SIGV4_SERVICE_MAX_BYTES 16
+
+/* The signing key of one secret's last scope: four of a signature's five HMACs are the same all day.
+ * A zeroed one is empty. Whoever keeps it empties it when the secret changes, and at the end. */
+struct sigv4_memo {
+    char date[8]; /* of the scope */
+    char region[SIGV4_REGION_MAX_BYTES];
+    char service[SIGV4_SERVICE_MAX_BYTES];
+    size_t region_n;
+    size_t service_n; /* 0: empty */
+    unsigned char key[SIGV4_HASH_BYTES];
+};
+void sigv4_memo_clear(struct sigv4_memo *memo); /* wipes */
+
 /* Borrowed; token is empty when there is none. */
 struct sigv4_credentials {
     struct span access_key_id;
     struct span secret_access_key;
     struct span session_token;
+    struct sigv4_memo *memo; /* NULL: the signing key is derived each time */
 };
 
 /* Stage 1. Appends the canonical request and the list of signed headers ("host;x-amz-date"). Headers
@@ -56,7 +73,7 @@ enum err sigv4_string_to_sign(struct span canonical, const struct sigv4_scope *s
 
 /* Stage 3. Writes the signature in hex and a NUL. ERR_INTERNAL when OpenSSL fails. */
 enum err sigv4_signature(struct span string_to_sign, const struct sigv4_scope *scope,
-                         struct span secret_access_key, char out[SIGV4_HEX_BYTES + 1])
+                         const struct sigv4_credentials *credentials, char out[SIGV4_HEX_BYTES + 1])
     __attribute__((warn_unused_result));
 
 /* All three: appends the value of the Authorization header. The request's headers must already hold
