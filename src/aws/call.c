@@ -29,6 +29,7 @@ struct aws_call {
     uint32_t silence_ms;
     struct transport_sink sink; /* the caller's; on_head is NULL when there is none */
     bool streams;               /* the sink has seen a head */
+    size_t response_max_bytes;
 
     aws_judge *judge;
     aws_done *done;
@@ -119,6 +120,7 @@ static enum err copy_request(struct aws_call *c, const struct aws_request *r) {
     if (r->sink != NULL)
         c->sink = *r->sink;
     c->silence_ms = r->silence_ms != 0 ? r->silence_ms : c->client->silence_ms;
+    c->response_max_bytes = r->response_max_bytes;
     return ERR_OK;
 }
 
@@ -250,6 +252,7 @@ static enum err send_signed(struct aws_call *c, const struct sigv4_credentials *
             .connect_ms = c->client->connect_ms,
             .silence_ms = c->silence_ms,
             .sink = c->sink.on_head != NULL ? &sink : NULL,
+            .response_max_bytes = c->response_max_bytes,
         };
         e = transport_start(c->client->transport, &request, try_done, c, &c->transfer);
     }

@@ -455,7 +455,8 @@ enum err transport_start(struct transport *t, const struct transport_request *re
     x->silence.fire = silence_fired;
     x->silence_step_ms = request->silence_ms / TRANSPORT_SILENCE_CHECKS + 1;
     buf_init(&x->head, TRANSPORT_RESPONSE_HEAD_MAX_BYTES);
-    buf_init(&x->received, TRANSPORT_RESPONSE_BODY_MAX_BYTES);
+    buf_init(&x->received, request->response_max_bytes != 0 ? request->response_max_bytes
+                                                            : TRANSPORT_RESPONSE_BODY_MAX_BYTES);
     x->easy = easy_take(t);
     enum err err = x->easy == NULL ? ERR_NO_MEMORY : set_up(x, request);
     if (err != ERR_OK) {

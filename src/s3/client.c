@@ -71,6 +71,7 @@ enum err s3_call_start(struct s3_client *s3, const struct s3_request *r, aws_jud
         .payload_hash = r->payload_hash,
         .silence_ms = r->silence_ms,
         .sink = r->sink,
+        .response_max_bytes = r->response_max_bytes,
     };
     if (e == ERR_OK)
         e = aws_call_start(&s3->aws, &request, judge, done, context, ret);

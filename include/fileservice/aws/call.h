@@ -51,6 +51,7 @@ struct aws_request {
     /* NULL: the body of a success is gathered. Once the sink has seen a head, the call is not judged
      * and not tried again: what came is with the sink. */
     const struct transport_sink *sink;
+    size_t response_max_bytes; /* 0: the transport's */
 };
 
 /* The outcome of the last try. Borrowed for the call of `done`. */

@@ -37,6 +37,7 @@ struct transport_request {
     uint32_t connect_ms;               /* until connected */
     uint32_t silence_ms;               /* the longest time without a byte in either direction */
     const struct transport_sink *sink; /* NULL: the body is gathered; copied */
+    size_t response_max_bytes;         /* of the body; 0: TRANSPORT_RESPONSE_BODY_MAX_BYTES */
 };
 
 /* What came back. Borrowed for the call of `done`. */

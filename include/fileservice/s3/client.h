@@ -56,6 +56,7 @@ struct s3_request {
     uint32_t silence_ms;               /* 0: the usual */
     bool owner_is_unknown;             /* CreateBucket: no x-amz-expected-bucket-owner */
     const struct transport_sink *sink; /* see struct aws_request */
+    size_t response_max_bytes;         /* 0: the usual */
 };
 
 /* The usual judge: any 2xx is a success, else S3's error XML decides. */

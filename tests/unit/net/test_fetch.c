@@ -164,6 +164,40 @@ static void every_failure_has_its_kind_and_a_reason(void **state) {
     }
 }
 
+static void a_request_may_raise_or_lower_the_ceiling_of_its_answer(void **state) {
+    static const struct {
+        const char *target;
+        size_t max;
+        enum err want;
+    } rows[] = {
+        {"/long", TRANSPORT_RESPONSE_BODY_MAX_BYTES + 1, ERR_OK},
+        {"/long", TRANSPORT_RESPONSE_BODY_MAX_BYTES, ERR_LIMIT},
+        {"/x", sizeof "the body" - 1, ERR_OK},
+        {"/x", sizeof "the body" - 2, ERR_LIMIT},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct error error;
+        struct buf got;
+        char url[100];
+        int status = 0;
+        (void)snprintf(url, sizeof url, "http://127.0.0.1:%u%s", (unsigned)stand_in_port(server),
+                       rows[i].target);
+        struct transport_request r = {
+            .method = "GET",
+            .url = url,
+            .connect_ms = 2000,
+            .silence_ms = 5000,
+            .response_max_bytes = rows[i].max,
+        };
+        buf_init(&got, 2 * TRANSPORT_RESPONSE_BODY_MAX_BYTES);
+        assert_int_equal(fetcher_run(fetcher, &r, 5000, &status, &got, &error), rows[i].want);
+        if (rows[i].want == ERR_OK)
+            assert_int_equal(got.n, rows[i].max);
+        buf_done(&got);
+    }
+}
+
 static void a_stopped_fetcher_fetches_no_more(void **state) {
     struct error error;
     struct buf got;
@@ -182,6 +216,8 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_redirect_is_an_answer_like_any_other, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_failure_has_its_kind_and_a_reason, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_request_may_raise_or_lower_the_ceiling_of_its_answer,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stopped_fetcher_fetches_no_more, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
