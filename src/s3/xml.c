@@ -1,6 +1,7 @@
 #include "fileservice/s3/xml.h"
 
-#include <expat.h>
+#include "xml_walk.h"
+
 #include <string.h>
 
 #include "fileservice/base/banned.h"
@@ -27,24 +28,10 @@ static const struct field fields[] = {
 };
 
 struct reading {
-    XML_Parser parser;
-    struct s3_xml *xml;
-    unsigned depth;
+    struct s3_xml xml;
     const struct field *field; /* whose text comes, or NULL */
     size_t length;             /* of that text so far */
-    bool failed;
 };
-
-static void fail(struct reading *r) {
-    r->failed = true;
-    XML_StopParser(r->parser, XML_FALSE);
-}
-
-/* With or without a namespace prefix. */
-static const char *local_name(const char *name) {
-    const char *colon = strrchr(name, ':');
-    return colon == NULL ? name : colon + 1;
-}
 
 static const struct field *find_field(const char *root, const char *name) {
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
@@ -53,83 +40,51 @@ static const struct field *find_field(const char *root, const char *name) {
     return NULL;
 }
 
-static void on_start(void *context, const XML_Char *name, const XML_Char **attributes) {
+static enum err on_open(void *context, unsigned depth, const char *name) {
     struct reading *r = context;
-    (void)attributes;
-    name = local_name(name);
     r->field = NULL;
-    if (++r->depth > S3_XML_DEPTH_MAX) {
-        fail(r);
-        return;
-    }
-    if (r->depth == 1) {
-        size_t n = strnlen(name, sizeof r->xml->root - 1);
-        memcpy(r->xml->root, name, n);
-        r->xml->root[n] = '\0';
-    } else if (r->depth == 2) {
-        r->field = find_field(r->xml->root, name);
+    if (depth == 1) {
+        size_t n = strnlen(name, sizeof r->xml.root - 1);
+        memcpy(r->xml.root, name, n);
+        r->xml.root[n] = '\0';
+    } else if (depth == 2) {
+        r->field = find_field(r->xml.root, name);
         r->length = 0;
         if (r->field != NULL)
-            memset((char *)r->xml + r->field->offset, 0, r->field->max);
+            memset((char *)&r->xml + r->field->offset, 0, r->field->max);
     }
+    return ERR_OK;
 }
 
-static void on_end(void *context, const XML_Char *name) {
+static enum err on_close(void *context, unsigned depth, const char *name) {
     struct reading *r = context;
+    (void)depth;
     (void)name;
-    r->depth--;
     r->field = NULL;
+    return ERR_OK;
 }
 
-static void on_text(void *context, const XML_Char *text, int length) {
+static enum err on_text(void *context, struct span text) {
     struct reading *r = context;
     if (r->field == NULL)
-        return;
-    size_t n = (size_t)length;
+        return ERR_OK;
     size_t room = r->field->max - 1 - r->length;
-    if (n > room) {
-        if (r->field->whole) {
-            fail(r);
-            return;
-        }
-        n = room;
-    }
-    memcpy((char *)r->xml + r->field->offset + r->length, text, n);
+    if (text.n > room && r->field->whole)
+        return ERR_UPSTREAM;
+    size_t n = text.n < room ? text.n : room;
+    memcpy((char *)&r->xml + r->field->offset + r->length, text.p, n);
     r->length += n;
-}
-
-static void on_doctype(void *context, const XML_Char *name, const XML_Char *system_id,
-                       const XML_Char *public_id, int has_internal_subset) {
-    (void)name;
-    (void)system_id;
-    (void)public_id;
-    (void)has_internal_subset;
-    fail(context);
+    return ERR_OK;
 }
 
 enum err s3_xml_parse(struct span document, struct s3_xml *ret) {
-    struct s3_xml xml;
-    struct reading r = {.xml = &xml};
-    memset(&xml, 0, sizeof xml);
-    /* The white space of a Complete comes before the XML declaration, where XML allows none. */
-    document = span_trim(document);
-    if (document.n == 0 || document.n > S3_XML_MAX_BYTES)
-        return ERR_UPSTREAM;
-    r.parser = XML_ParserCreate(NULL);
-    if (r.parser == NULL)
-        return ERR_NO_MEMORY;
-    XML_SetUserData(r.parser, &r);
-    XML_SetElementHandler(r.parser, on_start, on_end);
-    XML_SetCharacterDataHandler(r.parser, on_text);
-    XML_SetStartDoctypeDeclHandler(r.parser, on_doctype);
-    enum XML_Status status = XML_Parse(r.parser, document.p, (int)document.n, XML_TRUE);
-    bool no_memory = XML_GetErrorCode(r.parser) == XML_ERROR_NO_MEMORY;
-    XML_ParserFree(r.parser);
-    if (status == XML_STATUS_OK && !r.failed) {
-        *ret = xml;
-        return ERR_OK;
-    }
-    return no_memory ? ERR_NO_MEMORY : ERR_UPSTREAM;
+    struct reading r;
+    struct xml_walker walker = {on_open, on_text, on_close, &r};
+    memset(&r, 0, sizeof r);
+    enum err e = xml_walk(document, S3_XML_MAX_BYTES, &walker);
+    if (e == ERR_OK)
+        *ret = r.xml;
+    return e;
 }
 
 static const char *entity(char c) {
