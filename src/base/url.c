@@ -51,6 +51,19 @@ enum err url_decode(struct buf *b, struct span s) {
     return buf_error(b);
 }
 
+enum err url_decode_form(struct buf *b, struct span s) {
+    struct span piece;
+    bool first = true;
+    while (span_cut(&s, '+', &piece)) {
+        if (!first)
+            buf_append_byte(b, ' ');
+        first = false;
+        if (url_decode(b, piece) == ERR_BAD_INPUT)
+            return ERR_BAD_INPUT;
+    }
+    return buf_error(b);
+}
+
 static bool is_host_byte(char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
 }

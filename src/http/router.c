@@ -195,19 +195,6 @@ void router_target_done(struct router_target *t) { buf_done(&t->key); }
 
 /* Queries */
 
-static enum err decode_value(struct span value, struct buf *out) {
-    struct span piece;
-    bool first = true;
-    while (span_cut(&value, '+', &piece)) {
-        if (!first)
-            buf_append_byte(out, ' ');
-        first = false;
-        if (url_decode(out, piece) == ERR_BAD_INPUT)
-            return ERR_BAD_INPUT;
-    }
-    return buf_error(out);
-}
-
 enum err router_query(struct span query, const char *name, struct buf *value) {
     struct span pair;
     bool found = false;
@@ -218,7 +205,7 @@ enum err router_query(struct span query, const char *name, struct buf *value) {
         if (found)
             return ERR_BAD_INPUT;
         found = true;
-        enum err e = decode_value(span_from(pair, equals + 1), value);
+        enum err e = url_decode_form(value, span_from(pair, equals + 1));
         if (e != ERR_OK)
             return e;
     }

@@ -14,6 +14,9 @@ void url_encode(struct buf *b, struct span s, bool keep_slash);
  * not followed by two hex digits; else buf_error(b). */
 enum err url_decode(struct buf *b, struct span s) __attribute__((warn_unused_result));
 
+/* The same where '+' is a blank: queries as browsers write them, and S3's encoding-type=url. */
+enum err url_decode_form(struct buf *b, struct span s) __attribute__((warn_unused_result));
+
 /* Where a service lives: scheme, host and port, nothing else. A value. */
 struct url_endpoint {
     bool tls;

@@ -57,6 +57,27 @@ static void decoding_happens_once_and_broken_codes_are_refused(void **state) {
     }
 }
 
+static void in_a_form_a_plus_is_a_blank(void **state) {
+    static const struct {
+        const char *in;
+        const char *want; /* NULL: refused */
+    } rows[] = {
+        {"", ""},           {"a", "a"},       {"+", " "},
+        {"a+b++", "a b  "}, {"a%2Bb", "a+b"}, {"%20+%2520", "  %20"},
+        {"a+%", NULL},      {"%4+1", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf b;
+        buf_init(&b, 100);
+        enum err e = url_decode_form(&b, span_of(rows[i].in));
+        assert_int_equal(e, rows[i].want == NULL ? ERR_BAD_INPUT : ERR_OK);
+        if (e == ERR_OK)
+            assert_string_equal(buf_text(&b), rows[i].want);
+        buf_done(&b);
+    }
+}
+
 static void endpoints(void **state) {
     static const struct {
         const char *in;
@@ -122,6 +143,7 @@ int main(void) {
         cmocka_unit_test(decoding_what_was_encoded_gives_it_back),
         cmocka_unit_test(encoding_is_awss),
         cmocka_unit_test(decoding_happens_once_and_broken_codes_are_refused),
+        cmocka_unit_test(in_a_form_a_plus_is_a_blank),
         cmocka_unit_test(endpoints),
         cmocka_unit_test(a_host_that_is_too_long_is_refused),
     };
