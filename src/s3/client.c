@@ -166,3 +166,17 @@ enum err s3_judge(void *context, const struct aws_response *response, struct err
         return ERR_OK;
     return s3_error(response, error);
 }
+
+enum err s3_unreadable(const struct aws_response *response, enum err why, struct error *error,
+                       enum retry_kind *retry) {
+    struct s3_xml xml;
+    if (why == ERR_NO_MEMORY)
+        return error_set(error, why, "There is no memory to read the answer of S3.");
+    *retry = RETRY_TRANSIENT;
+    if (s3_xml_parse(response->body, &xml) == ERR_OK && strcmp(xml.root, "Error") == 0)
+        return s3_error(response, error);
+    error_set(error, ERR_UPSTREAM, "The answer of S3 could not be read.");
+    copy_text(error->request_id, sizeof error->request_id,
+              transport_header(response->head, "x-amz-request-id"));
+    return ERR_UPSTREAM;
+}

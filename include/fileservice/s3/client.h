@@ -73,6 +73,11 @@ enum err s3_address(const struct s3_options *options, bool public, struct span b
                     struct span key, struct url_endpoint *endpoint, struct buf *path)
     __attribute__((warn_unused_result));
 
+/* For judges: an answer of 2xx whose document could not be read (`why`), or is an <Error> after all.
+ * Fills `error`, asks for a retry and returns its kind. Pure. */
+enum err s3_unreadable(const struct aws_response *response, enum err why, struct error *error,
+                       enum retry_kind *retry);
+
 /* Fills `error` from an answer that is not 2xx; its kind is returned. Pure. */
 enum err s3_error(const struct aws_response *response, struct error *error);
 
