@@ -60,3 +60,15 @@ void json_append_string(struct buf *b, struct span s) {
     }
     buf_append_byte(b, '"');
 }
+
+void json_append_name(struct buf *b, const char *name) {
+    if (!span_ends(buf_span(b), SPAN("{")))
+        buf_append_byte(b, ',');
+    json_append_string(b, span_of(name));
+    buf_append_byte(b, ':');
+}
+
+void json_append_member(struct buf *b, const char *name, struct span value) {
+    json_append_name(b, name);
+    json_append_string(b, value);
+}

@@ -62,19 +62,9 @@ void answers_begin(struct reply *r, unsigned status, const char *message) {
     json_append_string(&r->body, span_of(message));
 }
 
-static void append_name(struct buf *b, const char *name) {
-    if (!span_ends(buf_span(b), SPAN("{")))
-        buf_append_byte(b, ',');
-    buf_append_byte(b, '"');
-    buf_append_text(b, name);
-    buf_append_text(b, "\":");
-}
-
 static void append_member(struct buf *b, const char *name, struct span value) {
-    if (value.n == 0)
-        return;
-    append_name(b, name);
-    json_append_string(b, value);
+    if (value.n > 0)
+        json_append_member(b, name, value);
 }
 
 static void append_location_header(struct reply *r, struct span bucket, struct span key) {
@@ -117,7 +107,7 @@ void answers_object(struct exchange *x, unsigned status, const char *message,
     append_member(b, "key", o->key);
     append_member(b, "location", buf_span(&url));
     append_member(b, "expires_at", span_of(expires_at));
-    append_name(b, "size");
+    json_append_name(b, "size");
     buf_append_u64(b, o->object->size);
     append_member(b, "etag", span_of(o->object->etag));
     append_member(b, "content_type", span_of(o->object->content_type));

@@ -2,6 +2,7 @@
 
 #include "download.h"
 #include "health.h"
+#include "list.h"
 #include "remove.h"
 #include "upload.h"
 
@@ -42,6 +43,13 @@ const struct exchange_handler handlers_table[] = {
         .on_body = upload_form_on_body,
         .on_body_end = upload_form_on_body_end,
         .on_close = upload_on_close,
+    },
+    {
+        .route = ROUTE_BUCKET,
+        .methods = ROUTER_GET,
+        .on_head = list_on_head,
+        .on_body_end = list_on_body_end,
+        .on_close = list_on_close,
     },
     {
         .route = ROUTE_OBJECT,

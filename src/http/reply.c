@@ -18,6 +18,8 @@ void reply_done(struct reply *r) {
     buf_done_secret(&r->body);
 }
 
+void reply_allow_body(struct reply *r, size_t bytes) { r->body.max = bytes; }
+
 static bool is_header_value(struct span value) {
     for (size_t i = 0; i < value.n; i++)
         if ((unsigned char)value.p[i] < 0x20 || value.p[i] == 0x7F)

@@ -30,8 +30,9 @@ unsigned router_methods(enum route route) {
     case ROUTE_READYZ:
         return ROUTER_GET | ROUTER_HEAD;
     case ROUTE_FILES:
-    case ROUTE_BUCKET:
         return ROUTER_POST;
+    case ROUTE_BUCKET:
+        return ROUTER_GET | ROUTER_HEAD | ROUTER_POST;
     case ROUTE_OBJECT:
         return ROUTER_GET | ROUTER_HEAD | ROUTER_PUT | ROUTER_DELETE;
     case ROUTE_NONE:

@@ -9,6 +9,7 @@ operation; they are used up in order:
 Every request is recorded with operation, headers and the SHA-256 of its body.
 """
 
+import base64
 import dataclasses
 import hashlib
 import re
@@ -20,6 +21,7 @@ import urllib.parse
 import uuid
 from collections import defaultdict, deque
 from email.utils import formatdate
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 HEAD_MAX_BYTES = 65536
@@ -83,6 +85,8 @@ def operation_of(method, key, query):
     if not key:
         if method == "PUT":
             return "PutBucketCors" if "cors" in query else "CreateBucket"
+        if method == "POST" and "delete" in query:
+            return "DeleteObjects"
         return {"HEAD": "HeadBucket", "GET": "ListObjects", "DELETE": "DeleteBucket"}.get(
             method, "Unknown"
         )
@@ -437,6 +441,52 @@ class StandIn:
     def _HeadObject(self, r, body):
         answer = self._GetObject(r, body)
         return Answer(answer.status, headers=answer.headers) if answer.error else answer
+
+    def _ListObjects(self, r, body):
+        """ListObjectsV2; the token is the last key, or group, of the page before."""
+        prefix, delimiter = r.query.get("prefix", ""), r.query.get("delimiter", "")
+        after = base64.b64decode(r.query.get("continuation-token", "")).decode()
+        encode = urllib.parse.quote_plus if r.query.get("encoding-type") == "url" else escape
+        rows, names = [], []
+        for key in sorted(self.buckets[r.bucket]):
+            rest = key[len(prefix) :]
+            cut = rest.find(delimiter) if delimiter else -1
+            name = key if cut < 0 else prefix + rest[: cut + len(delimiter)]
+            if not key.startswith(prefix) or name <= after or name in names:
+                continue
+            names.append(name)
+            if cut >= 0:
+                rows.append(f"<CommonPrefixes><Prefix>{encode(name)}</Prefix></CommonPrefixes>")
+                continue
+            stored = self.buckets[r.bucket][key]
+            modified = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(stored.modified))
+            rows.append(
+                f"<Contents><Key>{encode(key)}</Key><LastModified>{modified}</LastModified>"
+                f"<ETag>{escape(stored.etag)}</ETag><Size>{len(stored.body)}</Size></Contents>"
+            )
+        limit = int(r.query.get("max-keys", "1000"))
+        more = len(rows) > limit
+        token = base64.b64encode(names[limit - 1].encode()).decode() if more else ""
+        text = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            f"<IsTruncated>{str(more).lower()}</IsTruncated>"
+            f"<EncodingType>{r.query.get('encoding-type', '')}</EncodingType>"
+            + (f"<NextContinuationToken>{token}</NextContinuationToken>" if more else "")
+            + "".join(rows[:limit])
+            + "</ListBucketResult>"
+        )
+        return Answer(200, body=text.encode())
+
+    def _DeleteObjects(self, r, body):
+        """A key that is not there counts as deleted, as on S3."""
+        if base64.b64encode(hashlib.md5(body).digest()).decode() != r.headers.get("content-md5"):
+            return Answer(400, error="BadDigest")
+        keys = [key.text for key in ElementTree.fromstring(body).iter("{*}Key")]
+        rows = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
+        for key in keys:
+            self.buckets[r.bucket].pop(key, None)
+        return Answer(200, body=f"<DeleteResult>{rows}</DeleteResult>".encode())
 
     def _DeleteObject(self, r, body):
         self.buckets[r.bucket].pop(r.key, None)

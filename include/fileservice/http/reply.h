@@ -25,6 +25,9 @@ struct reply {
 void reply_init(struct reply *r, unsigned status);
 void reply_done(struct reply *r);
 
+/* Lets the body of this answer have up to `bytes` in place of REPLY_BODY_MAX_BYTES. */
+void reply_allow_body(struct reply *r, size_t bytes);
+
 /* Adds a header. A value with control characters is left out: nothing of a client's or of S3's can
  * split the answer. */
 void reply_header(struct reply *r, const char *name, struct span value);

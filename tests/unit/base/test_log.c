@@ -68,6 +68,21 @@ static void json_strings_are_escaped_and_always_utf8(void **state) {
     }
 }
 
+static void json_members_have_commas_between_them(void **state) {
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1000);
+    buf_append_byte(&b, '{');
+    json_append_member(&b, "a", SPAN("{"));
+    json_append_member(&b, "b", SPAN(""));
+    json_append_name(&b, "c");
+    buf_append_text(&b, "{");
+    json_append_member(&b, "d", SPAN("e"));
+    buf_append_text(&b, "}}");
+    assert_string_equal(buf_text(&b), "{\"a\":\"{\",\"b\":\"\",\"c\":{\"d\":\"e\"}}");
+    buf_done(&b);
+}
+
 static void a_line_has_the_fields_in_order_and_leaves_out_empty_text(void **state) {
     struct log_field fields[] = {
         {"path", SPAN("/a b"), 0},
@@ -119,6 +134,7 @@ static void a_line_that_is_too_long_keeps_its_message(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_strings_are_escaped_and_always_utf8),
+        cmocka_unit_test(json_members_have_commas_between_them),
         cmocka_unit_test(a_line_has_the_fields_in_order_and_leaves_out_empty_text),
         cmocka_unit_test_setup_teardown(levels_below_the_threshold_are_not_formatted, start, stop),
         cmocka_unit_test_setup_teardown(a_line_that_is_too_long_keeps_its_message, start, stop),
