@@ -2,7 +2,6 @@
 
 #include "fileservice/s3/xml.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,18 +77,15 @@ static enum err send_create(struct s3_bucket_call *c) {
     return send(c, STEP_CREATE, request);
 }
 
-/* The call must carry a checksum; Content-MD5 is the one that all S3-compatible servers know. */
 static enum err send_cors(struct s3_bucket_call *c) {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    unsigned char base64[64];
+    char md5[S3_CONTENT_MD5_BYTES];
     buf_clear(&c->body);
     buf_append_text(&c->body, BUCKET_CORS);
-    if (EVP_Digest(BUCKET_CORS, sizeof BUCKET_CORS - 1, digest, &n, EVP_md5(), NULL) != 1)
-        return ERR_INTERNAL;
-    int length = EVP_EncodeBlock(base64, digest, (int)n);
+    enum err e = s3_content_md5(SPAN(BUCKET_CORS), md5);
+    if (e != ERR_OK)
+        return e;
     struct sigv4_pair headers[] = {
-        {SPAN("content-md5"), {(const char *)base64, (size_t)length}},
+        {SPAN("content-md5"), span_of(md5)},
         {SPAN("content-type"), SPAN("application/xml")},
     };
     struct sigv4_pair cors = {SPAN("cors"), SPAN("")};

@@ -2,6 +2,7 @@
 
 #include "fileservice/s3/xml.h"
 
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,6 +78,15 @@ enum err s3_call_start(struct s3_client *s3, const struct s3_request *r, aws_jud
         e = aws_call_start(&s3->aws, &request, judge, done, context, ret);
     buf_done(&path);
     return e;
+}
+
+enum err s3_content_md5(struct span body, char out[S3_CONTENT_MD5_BYTES]) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    if (EVP_Digest(body.p, body.n, digest, &n, EVP_md5(), NULL) != 1)
+        return ERR_INTERNAL;
+    (void)EVP_EncodeBlock((unsigned char *)out, digest, (int)n);
+    return ERR_OK;
 }
 
 /* Errors */

@@ -73,6 +73,13 @@ enum err s3_address(const struct s3_options *options, bool public, struct span b
                     struct span key, struct url_endpoint *endpoint, struct buf *path)
     __attribute__((warn_unused_result));
 
+#define S3_CONTENT_MD5_BYTES 25 /* 16 bytes as base64, and NUL */
+
+/* Writes the value of a Content-MD5 header: some calls must carry a checksum, and this is the one that
+ * all S3-compatible servers know. ERR_INTERNAL when OpenSSL fails. Pure. */
+enum err s3_content_md5(struct span body, char out[S3_CONTENT_MD5_BYTES])
+    __attribute__((warn_unused_result));
+
 /* For judges: an answer of 2xx whose document could not be read (`why`), or is an <Error> after all.
  * Fills `error`, asks for a retry and returns its kind. Pure. */
 enum err s3_unreadable(const struct aws_response *response, enum err why, struct error *error,
