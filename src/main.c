@@ -6,6 +6,7 @@
 #include "fileservice/http/worker.h"
 #include "fileservice/logs/cloudwatch.h"
 #include "fileservice/logs/console.h"
+#include "fileservice/s3/sweep.h"
 #include "fileservice/s3/upload.h"
 
 #include "accept.h"
@@ -34,6 +35,8 @@ struct program {
     struct auth *auth;
     struct budget *budget;
     struct s3_options s3_options;
+    struct s3_sweep_options sweep_options;
+    struct s3_sweep *sweep; /* on the first worker's loop; NULL: off */
     struct handlers_readiness readiness;
     atomic_uint busy_uploads;
     struct worker **workers;
@@ -156,6 +159,28 @@ static void on_orphan(const char *bucket, const struct error *error) {
               sizeof fields / sizeof *fields);
 }
 
+static void on_swept(struct span bucket, unsigned aborted, const struct error *error) {
+    struct log_field fields[] = {
+        {"bucket", bucket, 0},
+        {"aborted", {NULL, 0}, (int64_t)aborted},
+        {"error", span_of(error == NULL ? "" : error->message), 0},
+    };
+    log_event(error == NULL ? LOG_INFO : LOG_WARN, LOG_STREAM_DEFAULT,
+              "abandoned uploads were swept", fields, error == NULL ? 2 : 3);
+}
+
+static enum err start_sweep(struct program *p) {
+    if (p->config.upload_sweep_age_hours == 0)
+        return ERR_OK;
+    p->sweep_options = (struct s3_sweep_options){
+        .age_hours = p->config.upload_sweep_age_hours,
+        .buckets = (const char *const *)p->config.bucket_allowlist.items,
+        .bucket_count = p->config.bucket_allowlist.count,
+        .on_bucket = on_swept,
+    };
+    return s3_sweep_start(&p->apps[0].s3, &p->sweep_options, &p->sweep);
+}
+
 static void set_s3_options(struct program *p) {
     const struct config *c = &p->config;
     static const enum s3_addressing addressing[] = {
@@ -221,6 +246,8 @@ static enum err start_workers(struct program *p, struct error *error) {
         enum err e = worker_new(&options, &p->workers[i], error);
         if (e == ERR_OK)
             e = make_app(p, p->workers[i], &p->apps[i], error);
+        if (e == ERR_OK && i == 0 && start_sweep(p) != ERR_OK)
+            e = error_set(error, ERR_NO_MEMORY, "no memory for the sweep of uploads");
         if (e == ERR_OK)
             e = worker_start(p->workers[i], error);
         if (e != ERR_OK)
@@ -331,6 +358,7 @@ static void stop(struct program *p) {
     for (unsigned i = 0; p->workers != NULL && i < p->worker_count; i++)
         if (p->workers[i] != NULL)
             worker_stop(p->workers[i]);
+    s3_sweep_free(p->sweep);
     for (unsigned i = 0; p->workers != NULL && i < p->worker_count; i++) {
         if (p->apps != NULL && p->apps[i].s3.aws.transport != NULL) {
             s3_uploads_end(&p->apps[i].s3);

@@ -156,6 +156,7 @@ const struct setting settings[] = {
            PART_MAX_BYTES),
     NUMBER("UPLOAD_MEMORY_BYTES", upload_memory_bytes, "268435456",
            UINT64_C(4) * CONFIG_PART_MIN_BYTES, 1024 * GIB),
+    NUMBER("UPLOAD_SWEEP_AGE_HOURS", upload_sweep_age_hours, "0", 0, 8760),
     {.name = "API_KEYS",
      .kind = SETTING_LIST,
      .secret = true,

@@ -23,7 +23,9 @@ static bool is_virtual(const struct s3_options *o, bool public, struct span buck
 enum err s3_address(const struct s3_options *options, bool public, struct span bucket,
                     struct span key, struct url_endpoint *endpoint, struct buf *path) {
     struct url_endpoint e = public ? options->public_endpoint : options->endpoint;
-    if (is_virtual(options, public, bucket)) {
+    if (bucket.n == 0) { /* of the account: ListBuckets */
+        buf_append_byte(path, '/');
+    } else if (is_virtual(options, public, bucket)) {
         char host[sizeof e.host];
         int n = snprintf(host, sizeof host, "%s%.*s.%s", options->bucket_prefix, (int)bucket.n,
                          bucket.p, e.host);

@@ -75,13 +75,19 @@ class Upload:
     key: str
     content_type: str
     parts: dict
+    initiator: str = "arn:aws:sts::1:assumed-role/files/this-task"
+    begun: float = dataclasses.field(default_factory=time.time)
 
 
 class _Gone(Exception):
     """The connection has ended, or is to be ended."""
 
 
-def operation_of(method, key, query):
+def operation_of(method, bucket, key, query):
+    if not bucket:
+        return {"GET": "ListBuckets"}.get(method, "Unknown")
+    if not key and method == "GET" and "uploads" in query:
+        return "ListMultipartUploads"
     if not key:
         if method == "PUT":
             return "PutBucketCors" if "cors" in query else "CreateBucket"
@@ -169,7 +175,7 @@ class _Connection:
         path, _, query_text = target.partition("?")
         query = dict(urllib.parse.parse_qsl(query_text, keep_blank_values=True))
         bucket, _, key = urllib.parse.unquote(path[1:]).partition("/")
-        operation = operation_of(method, key, query)
+        operation = operation_of(method, bucket, key, query)
         answer = self.server.next_answer(operation)
         reset_after = answer.reset_after if answer else None
         keep = answer is None or answer.apply
@@ -335,7 +341,7 @@ class StandIn:
             act = getattr(self, "_" + request.operation, None)
             if act is None:
                 return Answer(501, error="NotImplemented")
-            needs_bucket = request.operation not in ("CreateBucket", "HeadBucket")
+            needs_bucket = request.operation not in ("CreateBucket", "HeadBucket", "ListBuckets")
             if needs_bucket and request.bucket not in self.buckets:
                 return Answer(404, error="NoSuchBucket")
             return act(request, body)
@@ -413,6 +419,35 @@ class StandIn:
                 f"<ETag>{escape(etag)}</ETag></CompleteMultipartUploadResult>"
             ).encode(),
         )
+
+    def _ListBuckets(self, r, body):
+        rows = "".join(f"<Bucket><Name>{name}</Name></Bucket>" for name in sorted(self.buckets))
+        text = f"<ListAllMyBucketsResult><Buckets>{rows}</Buckets></ListAllMyBucketsResult>"
+        return Answer(200, body=text.encode())
+
+    def _ListMultipartUploads(self, r, body):
+        """A page of two, so that tests see the next one."""
+        prefix = r.query.get("prefix", "")
+        after = (r.query.get("key-marker", ""), r.query.get("upload-id-marker", ""))
+        found = sorted(
+            (u.key, id, u)
+            for id, u in self.uploads.items()
+            if u.bucket == r.bucket and u.key.startswith(prefix) and (u.key, id) > after
+        )
+        text = f"<IsTruncated>{str(len(found) > 2).lower()}</IsTruncated>"
+        for key, id, upload in found[:2]:
+            begun = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(upload.begun))
+            text += (
+                f"<Upload><Key>{escape(key)}</Key><UploadId>{id}</UploadId>"
+                f"<Initiator><ID>{upload.initiator}</ID></Initiator><Owner><ID>9</ID></Owner>"
+                f"<Initiated>{begun}</Initiated></Upload>"
+            )
+        if len(found) > 2:
+            key, id, _ = found[1]
+            text += f"<NextKeyMarker>{escape(key)}</NextKeyMarker>"
+            text += f"<NextUploadIdMarker>{id}</NextUploadIdMarker>"
+        text = f"<ListMultipartUploadsResult>{text}</ListMultipartUploadsResult>"
+        return Answer(200, body=text.encode())
 
     def _AbortMultipartUpload(self, r, body):
         if self.uploads.pop(r.query.get("uploadId"), None) is None:

@@ -74,6 +74,7 @@ struct config {
     uint64_t upload_max_bytes;
     uint64_t upload_part_bytes;
     uint64_t upload_memory_bytes;
+    uint32_t upload_sweep_age_hours; /* 0: off */
 
     /* Waiting. */
     uint32_t client_header_timeout_s;

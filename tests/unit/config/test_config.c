@@ -134,6 +134,7 @@ static const char defaults[] = "AWS_ACCESS_KEY_ID=\n"
                                "UPLOAD_MAX_BYTES=53687091200\n"
                                "UPLOAD_PART_BYTES=8388608\n"
                                "UPLOAD_MEMORY_BYTES=268435456\n"
+                               "UPLOAD_SWEEP_AGE_HOURS=0\n"
                                "API_KEYS=\n"
                                "API_KEYS_FILE=\n"
                                "CLIENT_HEADER_TIMEOUT_SECONDS=15\n"
@@ -209,6 +210,7 @@ static void a_number_outside_its_bounds_is_refused(void **state) {
         {"SHUTDOWN_TIMEOUT_SECONDS", 1, 3600, "SHUTDOWN_DELAY_SECONDS", "0"},
         {"SHUTDOWN_DELAY_SECONDS", 0, 3600, "SHUTDOWN_TIMEOUT_SECONDS", "3600"},
         {"UPLOAD_MEMORY_BYTES", 20971520, 1099511627776, NULL, NULL},
+        {"UPLOAD_SWEEP_AGE_HOURS", 0, 8760, NULL, NULL},
     };
     size_t numbers = 0;
     for (size_t i = 0; i < settings_count; i++)
