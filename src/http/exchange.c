@@ -82,6 +82,26 @@ struct span exchange_header(const struct exchange *x, const char *name) {
     return (struct span){value, n};
 }
 
+struct visit {
+    bool (*each)(void *context, struct span name, struct span value);
+    void *context;
+};
+
+static enum MHD_Result visit_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                    size_t name_n, const char *value, size_t value_n) {
+    const struct visit *v = context;
+    (void)kind;
+    return v->each(v->context, (struct span){name, name_n}, (struct span){value, value_n}) ? MHD_YES
+                                                                                           : MHD_NO;
+}
+
+void exchange_each_header(const struct exchange *x,
+                          bool (*each)(void *context, struct span name, struct span value),
+                          void *context) {
+    struct visit v = {each, context};
+    MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, visit_header, &v);
+}
+
 void exchange_note_s3_request_id(struct exchange *x, const char *id) {
     size_t n = strnlen(id, sizeof x->s3_request_id - 1);
     memcpy(x->s3_request_id, id, n);

@@ -42,6 +42,10 @@ struct exchange_handler {
 enum router_method exchange_method(const struct exchange *x);
 const struct router_target *exchange_target(const struct exchange *x);
 struct span exchange_header(const struct exchange *x, const char *name); /* empty when absent */
+/* Calls `each` for every header line, in the order they came, until one returns false. */
+void exchange_each_header(const struct exchange *x,
+                          bool (*each)(void *context, struct span name, struct span value),
+                          void *context);
 bool exchange_length_known(const struct exchange *x);
 uint64_t exchange_length(const struct exchange *x); /* Content-Length; 0 when not known */
 const char *exchange_request_id(const struct exchange *x);

@@ -58,6 +58,14 @@ static void on_head(struct exchange *x) {
     }
 }
 
+static bool note_header(void *context, struct span name, struct span value) {
+    buf_append(context, name);
+    buf_append(context, SPAN("="));
+    buf_append(context, value);
+    buf_append(context, SPAN(";"));
+    return !span_eq(name, SPAN("Last"));
+}
+
 /* Takes everything, or for the key "slow" one byte at a time. */
 static size_t on_body(struct exchange *x, struct span data) {
     struct record *r = record_of(x);
@@ -76,6 +84,8 @@ static void on_body_end(struct exchange *x) {
     reply_init(&reply, 200);
     buf_append_format(&reply.body, "%u %u ", r->heads, r->ends);
     buf_append(&reply.body, buf_span(&r->body));
+    if (span_eq(buf_span(&exchange_target(x)->key), SPAN("headers")))
+        exchange_each_header(x, note_header, &reply.body);
     exchange_reply(x, &reply);
 }
 
@@ -224,6 +234,13 @@ static void an_empty_body_ends_once(void **state) {
     expect_answer(SPAN("GET /file/bucket/a HTTP/1.1\r\nHost: x\r\n\r\n"), 1, "\r\n\r\n1 1 ", 1);
 }
 
+static void headers_are_visited_in_order_until_it_is_enough(void **state) {
+    (void)state;
+    expect_answer(SPAN("GET /file/bucket/headers HTTP/1.1\r\nHost: x\r\nA: 1\r\na:  2 \r\nEmpty:"
+                       "\r\nLast: 3\r\nB: 4\r\n\r\n"),
+                  1, "\r\n\r\n1 1 Host=x;A=1;a=2;Empty=;Last=3;", 1);
+}
+
 static void requests_in_a_row_are_answered_in_a_row(void **state) {
     struct span requests = SPAN(HEAD("a") "Content-Length: 3\r\n\r\none" HEAD(
         "slow") "Content-Length: 3\r\n\r\ntwo" HEAD("a") "Content-Length: 5\r\n\r\nthree");
@@ -296,6 +313,7 @@ int main(void) {
         cmocka_unit_test(a_chunked_body_arrives_whole_however_it_is_cut),
         cmocka_unit_test(a_handler_that_takes_one_byte_at_a_time_gets_all_of_them),
         cmocka_unit_test(an_empty_body_ends_once),
+        cmocka_unit_test(headers_are_visited_in_order_until_it_is_enough),
         cmocka_unit_test(requests_in_a_row_are_answered_in_a_row),
         cmocka_unit_test(a_refusal_is_read_by_a_client_that_still_sends),
         cmocka_unit_test(what_the_http_library_lets_pass_is_refused_here),
