@@ -13,6 +13,10 @@
 #define CALL_EMPTY_HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define CALL_OWN_HEADERS 4 /* host, x-amz-date, x-amz-content-sha256, x-amz-security-token */
 
+_Static_assert(AWS_CALL_HEADERS_MAX + CALL_OWN_HEADERS <= SIGV4_HEADERS_MAX, "all can be signed");
+_Static_assert(AWS_CALL_HEADERS_MAX + CALL_OWN_HEADERS <= TRANSPORT_HEADERS_MAX,
+               "all can be sent: authorization stands for host, which curl writes");
+
 struct aws_call {
     struct aws_client *client;
     struct url_endpoint endpoint;

@@ -8,7 +8,7 @@
 
 #include "fileservice/base/banned.h"
 
-#define S3_HEADERS_MAX 20
+#define S3_HEADERS_MAX AWS_CALL_HEADERS_MAX
 
 static bool is_virtual(const struct s3_options *o, bool public, struct span bucket) {
     bool custom = public ? o->custom_public_endpoint : o->custom_endpoint;

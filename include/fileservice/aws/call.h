@@ -31,7 +31,7 @@ struct sigv4_credentials aws_client_signing(struct aws_client *client,
 /* Forgets the key. The client is its owner's again, to be freed. */
 void aws_client_done(struct aws_client *client);
 
-#define AWS_CALL_HEADERS_MAX 24
+#define AWS_CALL_HEADERS_MAX 48 /* an upload with metadata has most: 40; s3/upload.h */
 #define AWS_CALL_PARAMETERS_MAX 16
 
 /* Everything is copied but the body, whose memory must stay until done or cancel. */

@@ -9,7 +9,7 @@
 #include "fileservice/base/buf.h"
 
 #define SIGV4_HEX_BYTES 64              /* a SHA-256 in hexadecimal, without NUL */
-#define SIGV4_HEADERS_MAX 48            /* headers of one request; ours */
+#define SIGV4_HEADERS_MAX 64            /* headers of one request; AWS_CALL_HEADERS_MAX and ours */
 #define SIGV4_PARAMETERS_MAX 48         /* query parameters of one request; ours */
 #define SIGV4_CANONICAL_MAX_BYTES 32768 /* key of 1,024 bytes encoded, token of 4 KiB, headers */
 #define SIGV4_UNSIGNED_PAYLOAD "UNSIGNED-PAYLOAD"

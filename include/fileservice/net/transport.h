@@ -8,7 +8,7 @@
 #include "fileservice/base/buf.h"
 #include "fileservice/net/loop.h"
 
-#define TRANSPORT_HEADERS_MAX 48
+#define TRANSPORT_HEADERS_MAX 64 /* AWS_CALL_HEADERS_MAX, and what signing adds */
 #define TRANSPORT_RESPONSE_HEAD_MAX_BYTES 65536
 #define TRANSPORT_RESPONSE_BODY_MAX_BYTES 1048576 /* what S3 answers to our calls has a few KiB */
 

@@ -270,10 +270,11 @@ static void every_stage_equals_botocores(void **state) {
 
 static void too_many_headers_or_parameters_are_refused(void **state) {
     (void)state;
-    struct sigv4_pair pairs[SIGV4_PARAMETERS_MAX + 1];
+    _Static_assert(SIGV4_HEADERS_MAX >= SIGV4_PARAMETERS_MAX, "the pairs are enough for both");
+    struct sigv4_pair pairs[SIGV4_HEADERS_MAX + 1];
     struct buf a;
     struct buf b;
-    for (size_t i = 0; i < SIGV4_PARAMETERS_MAX + 1; i++)
+    for (size_t i = 0; i < SIGV4_HEADERS_MAX + 1; i++)
         pairs[i] = (struct sigv4_pair){SPAN("name"), SPAN("value")};
     struct sigv4_request r = {SPAN("GET"),          SPAN("/"), pairs,
                               SIGV4_PARAMETERS_MAX, pairs,     SIGV4_HEADERS_MAX,
