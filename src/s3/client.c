@@ -110,6 +110,7 @@ static enum err kind_of(int status, struct span code) {
         "XAmzContentSHA256Mismatch",
         "RequestTimeout",
         "InvalidDigest",
+        "BadDigest", /* what a client says was checked before S3 is asked: the bytes changed later */
         "IllegalLocationConstraintException",
         "InvalidLocationConstraint",
         "PermanentRedirect",

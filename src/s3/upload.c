@@ -1,3 +1,4 @@
+#include "upload_attributes.h"
 #include "upload_part.h"
 
 #include "fileservice/s3/bucket.h"
@@ -11,8 +12,11 @@
 #define UPLOAD_MIB 1048576
 #define UPLOAD_SETTLE_WAIT_MS 200         /* before a bucket that we just made is asked for again */
 #define UPLOAD_SECOND_ABORT_MS 1000       /* a part cut on its way may land after the first abort */
-#define UPLOAD_COMPLETE_MAX_BYTES 2097152 /* 10,000 parts of about 140 bytes */
+#define UPLOAD_COMPLETE_MAX_BYTES 2097152 /* 10,000 parts of about 150 bytes */
 #define UPLOAD_NAMES_MAX_BYTES (S3_BUCKET_MAX_BYTES + S3_KEY_MAX_BYTES + S3_CONTENT_TYPE_MAX_BYTES)
+#define UPLOAD_CALL_HEADERS_MAX (UPLOAD_ATTRIBUTES_HEADERS_MAX + 2) /* type and condition */
+
+_Static_assert(UPLOAD_CALL_HEADERS_MAX < AWS_CALL_HEADERS_MAX, "and one that the client adds");
 
 enum upload_state {
     STATE_COLLECT,  /* bytes of the first part; S3 knows nothing yet */
@@ -22,6 +26,12 @@ enum upload_state {
     STATE_COMPLETE, /* CompleteMultipartUpload */
     STATE_PROVE,    /* HeadObject: did a Complete whose answer was lost take effect? */
     STATE_ABORT,    /* AbortMultipartUpload; the owner was told */
+};
+
+/* What the end of the upload has to say of a part. */
+struct receipt {
+    char etag[S3_ETAG_MAX_BYTES];
+    uint64_t crc; /* where parts have one */
 };
 
 struct s3_upload {
@@ -36,6 +46,7 @@ struct s3_upload {
     struct span content_type;
     bool if_none_match;
     uint64_t length_max;
+    struct upload_attributes attributes;
 
     uint64_t part_bytes;
     uint64_t received;
@@ -44,7 +55,7 @@ struct s3_upload {
     struct list parts;           /* closed, on their way */
     unsigned part_count;         /* closed so far */
     unsigned parts_on_way;
-    char (*etags)[S3_ETAG_MAX_BYTES]; /* of part_capacity */
+    struct receipt *receipts; /* of part_capacity */
     unsigned part_capacity;
 
     struct budget_waiter waiter; /* for room of the part that is filling */
@@ -93,7 +104,8 @@ static void upload_free(struct s3_upload *u) {
     loop_cancel(u->s3->aws.loop, &u->fail_soon);
     buf_done(&u->names);
     buf_done(&u->body);
-    free(u->etags);
+    upload_attributes_done(&u->attributes);
+    free(u->receipts);
     atomic_fetch_sub(u->s3->busy_uploads, 1);
     list_remove(&u->node);
     free(u);
@@ -235,12 +247,14 @@ static void remember_s3_request_id(struct s3_upload *u, const struct aws_respons
     }
 }
 
-static size_t object_headers(const struct s3_upload *u, struct sigv4_pair headers[2],
-                             bool condition) {
-    size_t n = 0;
+static size_t add_content_type(const struct s3_upload *u, struct sigv4_pair *headers, size_t n) {
     if (u->content_type.n > 0)
         headers[n++] = (struct sigv4_pair){SPAN("content-type"), u->content_type};
-    if (condition && u->if_none_match)
+    return n;
+}
+
+static size_t add_condition(const struct s3_upload *u, struct sigv4_pair *headers, size_t n) {
+    if (u->if_none_match)
         headers[n++] = (struct sigv4_pair){SPAN("if-none-match"), SPAN("*")};
     return n;
 }
@@ -269,14 +283,16 @@ static enum err judge_create(void *context, const struct aws_response *r, struct
 }
 
 static enum err send_put(struct s3_upload *u) {
-    struct sigv4_pair headers[2];
+    struct sigv4_pair headers[UPLOAD_CALL_HEADERS_MAX];
     const struct upload_part *p = u->filling;
+    size_t n = upload_attributes_put(&u->attributes, headers);
+    n = add_condition(u, headers, add_content_type(u, headers, n));
     struct s3_request request = {
         .method = "PUT",
         .bucket = u->bucket,
         .key = u->key,
         .headers = headers,
-        .header_count = object_headers(u, headers, true),
+        .header_count = n,
         .body = p->pieces,
         .body_count = p->chunk_count,
         .has_body = true,
@@ -286,7 +302,8 @@ static enum err send_put(struct s3_upload *u) {
 }
 
 static enum err send_create(struct s3_upload *u) {
-    struct sigv4_pair headers[2];
+    struct sigv4_pair headers[UPLOAD_CALL_HEADERS_MAX];
+    size_t n = add_content_type(u, headers, upload_attributes_create(&u->attributes, headers));
     struct sigv4_pair uploads = {SPAN("uploads"), SPAN("")};
     struct s3_request request = {
         .method = "POST",
@@ -295,7 +312,7 @@ static enum err send_create(struct s3_upload *u) {
         .parameters = &uploads,
         .parameter_count = 1,
         .headers = headers,
-        .header_count = object_headers(u, headers, false),
+        .header_count = n,
         .has_body = true,
     };
     return s3_call_start(u->s3, &request, judge_create, on_create, u, &u->call);
@@ -348,6 +365,7 @@ static void on_put(void *context, enum err e, const struct aws_response *respons
     }
     struct span etag = transport_header(response->head, "ETag");
     memcpy(u->object.etag, etag.p, etag.n);
+    upload_attributes_read_head(response->head, &u->object);
     remember_s3_request_id(u, response);
     succeed(u);
 }
@@ -359,6 +377,8 @@ static aws_done on_part;
 
 static enum err send_part(struct upload_part *p) {
     struct s3_upload *u = p->upload;
+    struct sigv4_pair headers[UPLOAD_CALL_HEADERS_MAX];
+    char crc[CHECKSUM_TEXT_MAX_BYTES];
     struct buf number;
     buf_init(&number, 16);
     buf_append_u64(&number, p->number);
@@ -372,6 +392,8 @@ static enum err send_part(struct upload_part *p) {
         .key = u->key,
         .parameters = parameters,
         .parameter_count = 2,
+        .headers = headers,
+        .header_count = upload_attributes_part(&u->attributes, p->crc, crc, headers),
         .body = p->pieces,
         .body_count = p->chunk_count,
         .has_body = true,
@@ -394,8 +416,10 @@ static void on_part(void *context, enum err e, const struct aws_response *respon
         return;
     }
     struct span etag = transport_header(response->head, "ETag");
-    memcpy(u->etags[p->number - 1], etag.p, etag.n);
-    u->etags[p->number - 1][etag.n] = '\0';
+    struct receipt *receipt = &u->receipts[p->number - 1];
+    memcpy(receipt->etag, etag.p, etag.n);
+    receipt->etag[etag.n] = '\0';
+    receipt->crc = p->crc;
     upload_part_free(p);
     u->parts_on_way--;
     step(u);
@@ -404,14 +428,14 @@ static void on_part(void *context, enum err e, const struct aws_response *respon
         tell_room(u);
 }
 
-static enum err grow_etags(struct s3_upload *u) {
+static enum err grow_receipts(struct s3_upload *u) {
     if (u->part_count < u->part_capacity)
         return ERR_OK;
     unsigned capacity = u->part_capacity == 0 ? 16 : u->part_capacity * 2;
-    char(*etags)[S3_ETAG_MAX_BYTES] = realloc(u->etags, capacity * sizeof *etags);
-    if (etags == NULL)
+    struct receipt *receipts = realloc(u->receipts, capacity * sizeof *receipts);
+    if (receipts == NULL)
         return ERR_NO_MEMORY;
-    u->etags = etags;
+    u->receipts = receipts;
     u->part_capacity = capacity;
     return ERR_OK;
 }
@@ -420,7 +444,7 @@ static enum err grow_etags(struct s3_upload *u) {
 static enum err close_part(struct s3_upload *u) {
     if (u->part_count == S3_UPLOAD_PARTS_MAX)
         return ERR_TOO_LARGE;
-    enum err e = grow_etags(u);
+    enum err e = grow_receipts(u);
     if (e == ERR_OK)
         e = upload_part_close(u->filling);
     if (e != ERR_OK)
@@ -480,22 +504,28 @@ static enum err judge_complete(void *context, const struct aws_response *r, stru
     return e;
 }
 
-static enum err send_complete(struct s3_upload *u) {
-    char hash[SIGV4_HEX_BYTES + 1];
-    struct sigv4_pair headers[] = {
-        {SPAN("content-type"), SPAN("application/xml")},
-        {SPAN("if-none-match"), SPAN("*")},
-    };
-    struct sigv4_pair id = {SPAN("uploadId"), span_of(u->upload_id)};
+static void write_complete(struct s3_upload *u) {
     buf_append_text(&u->body, "<CompleteMultipartUpload "
                               "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for (unsigned i = 0; i < u->part_count; i++) {
         buf_append_format(&u->body, "<Part><PartNumber>%u</PartNumber><ETag>", i + 1);
-        s3_xml_escape(&u->body, span_of(u->etags[i]));
-        buf_append_text(&u->body, "</ETag></Part>");
+        s3_xml_escape(&u->body, span_of(u->receipts[i].etag));
+        buf_append_text(&u->body, "</ETag>");
+        upload_attributes_append_part(&u->attributes, u->receipts[i].crc, &u->body);
+        buf_append_text(&u->body, "</Part>");
     }
     buf_append_text(&u->body, "</CompleteMultipartUpload>");
     u->body_span = buf_span(&u->body);
+}
+
+static enum err send_complete(struct s3_upload *u) {
+    char hash[SIGV4_HEX_BYTES + 1];
+    struct sigv4_pair headers[UPLOAD_CALL_HEADERS_MAX];
+    size_t n = upload_attributes_complete(&u->attributes, headers);
+    headers[n++] = (struct sigv4_pair){SPAN("content-type"), SPAN("application/xml")};
+    n = add_condition(u, headers, n);
+    struct sigv4_pair id = {SPAN("uploadId"), span_of(u->upload_id)};
+    write_complete(u);
     enum err e = buf_error(&u->body);
     if (e == ERR_OK)
         e = sigv4_hash_hex(u->body_span, hash);
@@ -506,7 +536,7 @@ static enum err send_complete(struct s3_upload *u) {
         .parameters = &id,
         .parameter_count = 1,
         .headers = headers,
-        .header_count = u->if_none_match ? 2 : 1,
+        .header_count = n,
         .body = &u->body_span,
         .body_count = 1,
         .has_body = true,
@@ -551,6 +581,7 @@ static void on_complete(void *context, enum err e, const struct aws_response *re
     u->call = NULL;
     if (e == ERR_OK && s3_xml_parse(response->body, &xml) == ERR_OK) {
         memcpy(u->object.etag, xml.etag, strnlen(xml.etag, sizeof u->object.etag - 1));
+        upload_attributes_read_xml(&xml, &u->object);
         remember_s3_request_id(u, response);
         succeed(u);
         return;
@@ -665,8 +696,12 @@ static struct upload_part *part_to_fill(struct s3_upload *u) {
     }
     if (u->filling == NULL && u->parts_on_way < S3_UPLOAD_PARTS_IN_FLIGHT_MAX) {
         u->filling = upload_part_new(u, u->s3->budget, u->part_count + 1);
-        if (u->filling == NULL)
+        if (u->filling == NULL) {
             fail_later(u, ERR_NO_MEMORY, "There is no memory for a part.");
+            return NULL;
+        }
+        u->filling->has_crc = upload_attributes_parts_have_crc(&u->attributes);
+        u->filling->crc_kind = u->attributes.checksum_kind;
     }
     return u->filling;
 }
@@ -756,6 +791,8 @@ enum err s3_upload_start(struct s3_client *s3, const struct s3_upload_options *o
     buf_init(&u->body, UPLOAD_COMPLETE_MAX_BYTES);
     atomic_fetch_add(s3->busy_uploads, 1);
     enum err e = copy_names(u, options);
+    if (e == ERR_OK)
+        e = upload_attributes_init(&u->attributes, options);
     if (e != ERR_OK) {
         upload_free(u);
         return e;

@@ -73,6 +73,8 @@ enum err upload_part_append(struct upload_part *p, struct span data, size_t *tak
     size_t n = data.n < room ? data.n : room;
     if (EVP_DigestUpdate(p->sha256, data.p, n) != 1)
         return ERR_INTERNAL;
+    if (p->has_crc)
+        p->crc = checksum_crc(p->crc_kind, p->crc, (struct span){data.p, n});
     memcpy(p->last->data + p->last->n, data.p, n);
     p->last->n += n;
     p->size += n;

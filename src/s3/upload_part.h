@@ -21,6 +21,9 @@ struct upload_part {
     uint64_t reserved;   /* bytes of the budget */
     bool has_first_room; /* the first chunk stands on the quarter for first chunks */
 
+    bool has_crc; /* set by the upload before the first byte: S3 is to check it too */
+    enum checksum_kind crc_kind;
+    uint64_t crc;
     EVP_MD_CTX *sha256;
     char hash[SIGV4_HEX_BYTES + 1]; /* set by upload_part_close() */
     struct span *pieces;            /* of chunk_count, set by upload_part_close() */

@@ -25,6 +25,9 @@ static const struct field fields[] = {
     FIELD("Error", "Region", region, false),
     FIELD("InitiateMultipartUploadResult", "UploadId", upload_id, true),
     FIELD("CompleteMultipartUploadResult", "ETag", etag, true),
+    FIELD("CompleteMultipartUploadResult", "ChecksumCRC32", checksum_crc32, false),
+    FIELD("CompleteMultipartUploadResult", "ChecksumCRC64NVME", checksum_crc64nvme, false),
+    FIELD("CompleteMultipartUploadResult", "ChecksumSHA256", checksum_sha256, false),
 };
 
 struct reading {

@@ -7,6 +7,7 @@
 
 #define S3_ETAG_MAX_BYTES 128
 #define S3_CONTENT_TYPE_MAX_BYTES 256
+#define S3_CHECKSUM_MAX_BYTES 48 /* a SHA-256 in base64, and a NUL */
 
 /* What S3 says of an object. A value; empty strings when S3 did not say. */
 struct s3_object {
@@ -15,6 +16,10 @@ struct s3_object {
     char content_type[S3_CONTENT_TYPE_MAX_BYTES];
     char last_modified[CLOCK_RFC3339_BYTES]; /* RFC 3339 */
     char request_id[ERROR_REQUEST_ID_MAX_BYTES];
+    /* Of the whole object, in base64; after an upload only. */
+    char checksum_crc32[S3_CHECKSUM_MAX_BYTES];
+    char checksum_crc64nvme[S3_CHECKSUM_MAX_BYTES];
+    char checksum_sha256[S3_CHECKSUM_MAX_BYTES];
 };
 
 /* Called once; never after cancel, never from inside start. On ERR_OK `object` is filled (after a

@@ -12,11 +12,14 @@
 #ifndef FILESERVICE_S3_UPLOAD_H
 #define FILESERVICE_S3_UPLOAD_H
 
+#include "fileservice/s3/checksum.h"
 #include "fileservice/s3/object.h"
 
 #define S3_UPLOAD_PARTS_IN_FLIGHT_MAX 4
-#define S3_UPLOAD_PARTS_MAX 10000       /* S3 user guide, "Multipart upload limits" */
-#define S3_UPLOAD_ROOM_TIMEOUT_MS 30000 /* for room in the budget; load balancers cut at 60 s */
+#define S3_UPLOAD_PARTS_MAX 10000        /* S3 user guide, "Multipart upload limits" */
+#define S3_UPLOAD_ROOM_TIMEOUT_MS 30000  /* for room in the budget; load balancers cut at 60 s */
+#define S3_UPLOAD_HEADERS_MAX 36         /* stored with an object: 32 of its user, 4 of HTTP */
+#define S3_UPLOAD_HEADERS_MAX_BYTES 8192 /* S3's own limit for all headers of a PUT */
 
 /* Borrowed during s3_upload_start(). */
 struct s3_upload_options {
@@ -25,6 +28,14 @@ struct s3_upload_options {
     struct span content_type; /* empty: S3's own default */
     bool if_none_match;       /* only where there is no object yet: If-None-Match: * */
     uint64_t length_max;      /* bytes to come at most: plans parts and room, is not checked here */
+
+    /* Stored with the object as they are: x-amz-meta-*, cache-control and its kin, lower-case. */
+    const struct sigv4_pair *headers;
+    size_t header_count; /* at most S3_UPLOAD_HEADERS_MAX */
+    /* A checksum of all bytes that S3 is to check, of a kind that has a checksum_header(). Of a
+     * multipart upload S3 can only check CRCs: a SHA-256 goes no further than to a single PutObject. */
+    struct span checksum; /* base64; empty: none */
+    enum checksum_kind checksum_kind;
 };
 
 struct s3_upload_events {

@@ -18,6 +18,9 @@ struct s3_xml {
     char region[64];                             /* Error/Region */
     char upload_id[S3_XML_FIELD_MAX_BYTES];      /* InitiateMultipartUploadResult/UploadId */
     char etag[256];                              /* CompleteMultipartUploadResult/ETag, verbatim */
+    char checksum_crc32[64];                     /* CompleteMultipartUploadResult/ChecksumCRC32 */
+    char checksum_crc64nvme[64];                 /* …/ChecksumCRC64NVME */
+    char checksum_sha256[64];                    /* …/ChecksumSHA256 */
 };
 
 /* Reads a whole document; white space before it is allowed (CompleteMultipartUpload sends it while

@@ -20,7 +20,9 @@ static const char created_text[] =
 static const char completed_text[] =
     " \r\n \n  <?xml version=\"1.0\"?><CompleteMultipartUploadResult " NAMESPACE
     "><ETag>&quot;abc-2"
-    "&quot;</ETag></CompleteMultipartUploadResult>\n";
+    "&quot;</ETag><ChecksumCRC32>y/Q5Jg==</ChecksumCRC32><ChecksumCRC64NVME>rosUhgp5mIg="
+    "</ChecksumCRC64NVME><ChecksumType>FULL_OBJECT</ChecksumType></CompleteMultipartUploadResult>"
+    "\n";
 
 static void an_error_is_read(void **state) {
     struct s3_xml x;
@@ -42,6 +44,9 @@ static void an_upload_id_and_an_etag_are_read_verbatim(void **state) {
     assert_int_equal(s3_xml_parse(span_of(completed_text), &x), ERR_OK);
     assert_string_equal(x.root, "CompleteMultipartUploadResult");
     assert_string_equal(x.etag, "\"abc-2\"");
+    assert_string_equal(x.checksum_crc32, "y/Q5Jg==");
+    assert_string_equal(x.checksum_crc64nvme, "rosUhgp5mIg=");
+    assert_string_equal(x.checksum_sha256, "");
 }
 
 static void every_prefix_is_refused_and_leaves_the_result(void **state) {
