@@ -77,6 +77,12 @@ bool checksum_decode(enum checksum_kind kind, struct span text,
     return true;
 }
 
+void checksum_encode(enum checksum_kind kind, const unsigned char *value,
+                     char text[CHECKSUM_TEXT_MAX_BYTES]) {
+    int n = EVP_EncodeBlock((unsigned char *)text, value, (int)checksum_bytes(kind));
+    text[n] = '\0';
+}
+
 /* CRCs: "slicing by 8". Table k is the CRC of a byte that k zero bytes follow, so that eight bytes
  * are eight independent look-ups. Both kinds share the code: a CRC32 is one whose upper half is 0. */
 
@@ -141,8 +147,7 @@ void checksum_crc_encode(enum checksum_kind kind, uint64_t crc,
                          char text[CHECKSUM_TEXT_MAX_BYTES]) {
     unsigned char value[CHECKSUM_MAX_BYTES];
     crc_bytes(kind, crc, value);
-    int n = EVP_EncodeBlock((unsigned char *)text, value, (int)checksum_bytes(kind));
-    text[n] = '\0';
+    checksum_encode(kind, value, text);
 }
 
 /* Sets */

@@ -40,6 +40,10 @@ bool checksum_is_crc(enum checksum_kind kind);
 bool checksum_decode(enum checksum_kind kind, struct span text,
                      unsigned char value[CHECKSUM_MAX_BYTES]);
 
+/* Bytes to base64, with a NUL. */
+void checksum_encode(enum checksum_kind kind, const unsigned char *value,
+                     char text[CHECKSUM_TEXT_MAX_BYTES]);
+
 /* A CRC by itself: of what came before (0 for nothing) and `data`. Only of the kinds that are CRCs.
  * Measured: 2.3 GB/s for either, in pieces of 64 KiB, on one core of an AMD EPYC. */
 uint64_t checksum_crc(enum checksum_kind kind, uint64_t crc, struct span data);
