@@ -111,6 +111,9 @@ void answers_object(struct exchange *x, unsigned status, const char *message,
     buf_append_u64(b, o->object->size);
     append_member(b, "etag", span_of(o->object->etag));
     append_member(b, "content_type", span_of(o->object->content_type));
+    append_member(b, "checksum_crc32", span_of(o->object->checksum_crc32));
+    append_member(b, "checksum_crc64nvme", span_of(o->object->checksum_crc64nvme));
+    append_member(b, "checksum_sha256", span_of(o->object->checksum_sha256));
     append_member(b, "last_modified", span_of(o->object->last_modified));
     buf_append_text(b, "}}\n");
     buf_done_secret(&url);

@@ -36,7 +36,10 @@ void upload_put_on_head(struct exchange *x) {
     buf_append_text(&j->bucket, t->bucket);
     buf_append(&j->key, buf_span(&t->key));
     buf_append(&j->content_type, exchange_header(x, "Content-Type"));
-    if (upload_job_start(j, &error) != ERR_OK)
+    enum err e = upload_job_read_headers(j, &error);
+    if (e == ERR_OK)
+        e = upload_job_start(j, &error);
+    if (e != ERR_OK)
         exchange_fail(x, &error);
 }
 
@@ -48,11 +51,7 @@ size_t upload_put_on_body(struct exchange *x, struct span data) {
     return taken;
 }
 
-void upload_put_on_body_end(struct exchange *x) {
-    struct upload_job *j = exchange_state(x);
-    if (j->upload != NULL)
-        s3_upload_finish(j->upload);
-}
+void upload_put_on_body_end(struct exchange *x) { upload_job_finish(exchange_state(x)); }
 
 /* POST: one part of a form is the file */
 
@@ -67,7 +66,8 @@ static struct span last_segment(struct span name) {
 
 static enum err late_field(struct error *error) {
     return error_set(error, ERR_BAD_INPUT,
-                     "The fields bucket and key must come before the part file.");
+                     "The fields bucket and key, metadata and digests must come before the part "
+                     "file.");
 }
 
 static enum err begin_file(struct upload_job *j, const struct multipart_part *part,
@@ -96,6 +96,19 @@ static enum err begin_field(struct upload_job *j, struct buf *field, struct erro
     return ERR_OK;
 }
 
+/* Metadata or a digest of the file. */
+static enum err begin_attribute(struct upload_job *j, struct span name, struct error *error) {
+    if (j->files > 0)
+        return late_field(error);
+    buf_clear(&j->attribute);
+    buf_clear(&j->attribute_name);
+    buf_append(&j->attribute_name, name);
+    if (buf_error(&j->attribute_name) != ERR_OK)
+        return error_set(error, ERR_BAD_INPUT, "The name of a field of the form is too long.");
+    j->field = &j->attribute;
+    return ERR_OK;
+}
+
 static enum err on_part(void *context, const struct multipart_part *part, struct error *error) {
     struct upload_job *j = context;
     j->field = NULL;
@@ -106,7 +119,20 @@ static enum err on_part(void *context, const struct multipart_part *part, struct
         return begin_field(j, &j->bucket, error);
     if (span_eq(part->name, SPAN("key")))
         return begin_field(j, &j->key, error);
+    if (integrity_is_name(part->name) || metadata_is_name(part->name))
+        return begin_attribute(j, part->name, error);
     return ERR_OK;
+}
+
+static enum err long_field(const struct upload_job *j, struct error *error) {
+    const char *name = j->field == &j->bucket ? "bucket" : "key";
+    bool is_metadata = j->field == &j->attribute && metadata_is_name(buf_span(&j->attribute_name));
+    if (j->field == &j->attribute)
+        name = buf_text(&j->attribute_name);
+    error_set(error, ERR_BAD_INPUT, "The field %.64s is too long.", name);
+    if (is_metadata)
+        memcpy(error->code, "MetadataTooLarge", sizeof "MetadataTooLarge");
+    return ERR_BAD_INPUT;
 }
 
 static enum err on_data(void *context, struct span data, size_t *taken, struct error *error) {
@@ -118,17 +144,16 @@ static enum err on_data(void *context, struct span data, size_t *taken, struct e
         return ERR_OK;
     buf_append(j->field, data);
     if (buf_error(j->field) != ERR_OK)
-        return error_set(error, ERR_BAD_INPUT, "The field %s is too long.",
-                         j->field == &j->bucket ? "bucket" : "key");
+        return long_field(j, error);
     return ERR_OK;
 }
 
 static enum err on_part_end(void *context, struct error *error) {
     struct upload_job *j = context;
-    (void)error;
+    bool is_attribute = j->field == &j->attribute;
     j->field = NULL;
     j->in_file = false;
-    return ERR_OK;
+    return is_attribute ? upload_job_take_attribute(j, error) : ERR_OK;
 }
 
 static bool read_boundary(struct exchange *x, char scratch[MULTIPART_BOUNDARY_MAX_BYTES],
@@ -154,6 +179,11 @@ void upload_form_on_head(struct exchange *x) {
     struct upload_job *j = upload_job_new(x);
     if (j == NULL)
         return;
+    struct error error;
+    if (upload_job_read_headers(j, &error) != ERR_OK) {
+        exchange_fail(x, &error);
+        return;
+    }
     struct multipart_events events = {on_part, on_data, on_part_end, j};
     buf_append_text(&j->bucket, exchange_target(x)->bucket);
     j->form = multipart_new(boundary, &events);
@@ -171,7 +201,10 @@ size_t upload_form_on_body(struct exchange *x, struct span data) {
     struct upload_job *j = exchange_state(x);
     struct error error;
     size_t taken = 0;
-    if (multipart_feed(j->form, data, &taken, &error) != ERR_OK)
+    enum err e = multipart_feed(j->form, data, &taken, &error);
+    if (e == ERR_OK)
+        e = integrity_update(j->body_integrity, (struct span){data.p, taken}, &error);
+    if (e != ERR_OK)
         fail_form(x, &error);
     return taken;
 }
@@ -184,6 +217,6 @@ void upload_form_on_body_end(struct exchange *x) {
         e = error_set(&error, ERR_BAD_INPUT, "The form has no part named file.");
     if (e != ERR_OK)
         fail_form(x, &error);
-    else if (j->upload != NULL)
-        s3_upload_finish(j->upload);
+    else
+        upload_job_finish(j);
 }
