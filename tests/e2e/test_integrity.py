@@ -1,5 +1,5 @@
-"""Digests that a client sends with an upload: what holds is stored and answered, what does not leaves
-nothing on S3."""
+"""Digests that a client sends with an upload: what holds is stored and answered, what does not
+leaves nothing on S3."""
 
 import base64
 import functools
@@ -91,7 +91,7 @@ def upload(service, way, bucket, content, digests):
 
 
 def check_no_uploads(server, bucket):
-    """A part that was cut on its way may land after the abort; the service aborts once more then."""
+    """A part that was cut on its way may land after the abort; the service then aborts again."""
     wait_until(lambda: not server.uploads_left(bucket), 5, "the multipart upload is aborted")
 
 
@@ -214,7 +214,8 @@ def test_a_header_of_a_form_covers_the_whole_form(door, bucket, name, size, chun
         headers = {**FORM, name: digest}
         return service.request("POST", f"/file/{bucket}", data=data, headers=headers)
 
-    check_error(post(DIGESTS[name](content)), 400, "BadDigest")  # right for the file, not for the form
+    of_the_file = DIGESTS[name](content)
+    check_error(post(of_the_file), 400, "BadDigest")
     check_nothing_left(server, bucket)
     check_stored(post(DIGESTS[name](body)), content, bucket, "file.bin")
 
@@ -290,7 +291,8 @@ def test_a_part_is_sent_again_with_its_checksum(start_service, s3):
     s3.script("CompleteMultipartUpload", Answer(200, error="InternalError"))
     content = content_of(PART_BYTES + 1)
     name = "x-amz-checksum-crc32"
-    assert upload(service, "put", "bucket", content, {name: DIGESTS[name](content)}).status_code == 201
+    answer = upload(service, "put", "bucket", content, {name: DIGESTS[name](content)})
+    assert answer.status_code == 201, answer.text
     parts = s3.requests("UploadPart")
     sent = {r.query["partNumber"]: r.headers[name] for r in parts}
     assert len(parts) == 3 and all(r.headers[name] == sent[r.query["partNumber"]] for r in parts)
