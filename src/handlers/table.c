@@ -4,6 +4,7 @@
 #include "health.h"
 #include "list.h"
 #include "remove.h"
+#include "remove_many.h"
 #include "upload.h"
 
 #include "fileservice/base/banned.h"
@@ -35,6 +36,15 @@ const struct exchange_handler handlers_table[] = {
         .on_body = upload_form_on_body,
         .on_body_end = upload_form_on_body_end,
         .on_close = upload_on_close,
+    },
+    {
+        .route = ROUTE_BUCKET,
+        .methods = ROUTER_POST,
+        .parameter = "delete",
+        .on_head = remove_many_on_head,
+        .on_body = remove_many_on_body,
+        .on_body_end = remove_many_on_body_end,
+        .on_close = remove_many_on_close,
     },
     {
         .route = ROUTE_BUCKET,

@@ -444,10 +444,12 @@ void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **req
 
 static const struct exchange_handler *find_handler(const struct exchange *x) {
     unsigned method = x->method == ROUTER_HEAD ? ROUTER_GET : (unsigned)x->method;
-    for (size_t i = 0; i < x->http->handler_count; i++)
-        if (x->http->handlers[i].route == x->target.route &&
-            (x->http->handlers[i].methods & method) != 0)
-            return &x->http->handlers[i];
+    for (size_t i = 0; i < x->http->handler_count; i++) {
+        const struct exchange_handler *h = &x->http->handlers[i];
+        if (h->route == x->target.route && (h->methods & method) != 0 &&
+            (h->parameter == NULL || router_query_has(x->target.query, h->parameter)))
+            return h;
+    }
     return NULL;
 }
 

@@ -196,17 +196,28 @@ void router_target_done(struct router_target *t) { buf_done(&t->key); }
 
 /* Queries */
 
+static bool is_named(struct span pair, const char *name) {
+    return span_eq((struct span){pair.p, span_find(pair, '=')}, span_of(name));
+}
+
+bool router_query_has(struct span query, const char *name) {
+    struct span pair;
+    while (span_cut(&query, '&', &pair))
+        if (is_named(pair, name))
+            return true;
+    return false;
+}
+
 enum err router_query(struct span query, const char *name, struct buf *value) {
     struct span pair;
     bool found = false;
     while (span_cut(&query, '&', &pair)) {
-        size_t equals = span_find(pair, '=');
-        if (!span_eq((struct span){pair.p, equals}, span_of(name)))
+        if (!is_named(pair, name))
             continue;
         if (found)
             return ERR_BAD_INPUT;
         found = true;
-        enum err e = url_decode_form(value, span_from(pair, equals + 1));
+        enum err e = url_decode_form(value, span_from(pair, span_find(pair, '=') + 1));
         if (e != ERR_OK)
             return e;
     }

@@ -12,7 +12,7 @@
 #define PAGE_FACTS 3                /* texts in page->facts for each key */
 #define PAGE_FACTS_MAX_BYTES 262144 /* 20 digits, an ETag and a time, 1,000 times */
 #define PAGE_WORD_MAX_BYTES 64
-#define PAGE_NAME_MAX_BYTES (3 * S3_KEY_MAX_BYTES) /* each byte as %XX */
+#define PAGE_NAME_MAX_BYTES ((size_t)3 * S3_KEY_MAX_BYTES) /* each byte as %XX */
 
 enum slot {
     SLOT_KEY,
@@ -52,7 +52,7 @@ struct reading {
 void s3_list_page_init(struct s3_list_page *page) {
     memset(page, 0, sizeof *page);
     texts_init(&page->keys, S3_LIST_LIMIT_MAX, S3_LIST_RESPONSE_MAX_BYTES);
-    texts_init(&page->facts, PAGE_FACTS * S3_LIST_LIMIT_MAX, PAGE_FACTS_MAX_BYTES);
+    texts_init(&page->facts, (size_t)PAGE_FACTS * S3_LIST_LIMIT_MAX, PAGE_FACTS_MAX_BYTES);
     texts_init(&page->prefixes, S3_LIST_LIMIT_MAX, S3_LIST_RESPONSE_MAX_BYTES);
     buf_init(&page->token, S3_LIST_TOKEN_MAX_BYTES);
 }

@@ -107,12 +107,59 @@ enum err s3_remove_many_read(struct span document, struct s3_removed *ret) {
     return e;
 }
 
+static int compare(const void *left, const void *right) {
+    const struct span *a = left;
+    const struct span *b = right;
+    return span_cmp(*a, *b);
+}
+
+/* All keys of both lists, sorted; NULL when there is no memory. */
+static struct span *sorted_keys(const struct s3_removed *r, size_t *ret_count) {
+    size_t failures = s3_removed_failure_count(r);
+    size_t count = r->deleted.count + failures;
+    struct span *all = calloc(count + 1, sizeof *all);
+    if (all == NULL)
+        return NULL;
+    for (size_t i = 0; i < r->deleted.count; i++)
+        all[i] = texts_at(&r->deleted, i);
+    for (size_t i = 0; i < failures; i++)
+        all[r->deleted.count + i] = s3_removed_failure(r, i).key;
+    qsort(all, count, sizeof *all, compare);
+    *ret_count = count;
+    return all;
+}
+
+/* Looked up first and added then: an addition moves the bytes that are looked at. */
+enum err s3_removed_complete(struct s3_removed *r, const struct texts *keys) {
+    struct texts missing;
+    size_t count = 0;
+    struct span *told = sorted_keys(r, &count);
+    if (told == NULL)
+        return ERR_NO_MEMORY;
+    texts_init(&missing, S3_REMOVE_KEYS_MAX, S3_REMOVE_KEYS_MAX_BYTES);
+    for (size_t i = 0; i < keys->count; i++) {
+        struct span key = texts_at(keys, i);
+        if (bsearch(&key, told, count, sizeof *told, compare) == NULL)
+            texts_append(&missing, key);
+    }
+    free(told);
+    for (size_t i = 0; i < missing.count; i++) {
+        texts_append(&r->failures, texts_at(&missing, i));
+        texts_append(&r->failures, SPAN(S3_REMOVE_NOT_REPORTED));
+        texts_append(&r->failures, SPAN("S3 did not say what became of this key."));
+    }
+    enum err e = texts_error(&missing);
+    texts_done(&missing);
+    return e != ERR_OK ? e : texts_error(&r->failures);
+}
+
 /* The call */
 
 struct s3_remove_many_call {
     struct aws_call *call;
     s3_remove_many_done *done;
     void *context;
+    struct texts keys;
     struct buf document;
     struct span body;
     struct s3_removed removed;
@@ -120,6 +167,7 @@ struct s3_remove_many_call {
 
 static void call_free(struct s3_remove_many_call *c) {
     aws_call_cancel(c->call);
+    texts_done(&c->keys);
     buf_done(&c->document);
     s3_removed_done(&c->removed);
     free(c);
@@ -139,6 +187,8 @@ static enum err judge(void *context, const struct aws_response *r, struct error 
     s3_removed_done(&c->removed);
     s3_removed_init(&c->removed);
     e = s3_remove_many_read(r->body, &c->removed);
+    if (e == ERR_OK)
+        e = s3_removed_complete(&c->removed, &c->keys);
     return e == ERR_OK ? e : s3_unreadable(r, e, error, retry);
 }
 
@@ -187,7 +237,7 @@ static enum err ask(struct s3_client *s3, struct span bucket, struct s3_remove_m
     return s3_call_start(s3, &request, judge, on_done, c, &c->call);
 }
 
-enum err s3_remove_many_start(struct s3_client *s3, struct span bucket, const struct texts *keys,
+enum err s3_remove_many_start(struct s3_client *s3, struct span bucket, struct texts *keys,
                               s3_remove_many_done *done, void *context,
                               struct s3_remove_many_call **ret) {
     struct s3_remove_many_call *c = calloc(1, sizeof *c);
@@ -197,7 +247,9 @@ enum err s3_remove_many_start(struct s3_client *s3, struct span bucket, const st
     c->context = context;
     s3_removed_init(&c->removed);
     buf_init(&c->document, S3_REMOVE_DOCUMENT_MAX_BYTES);
-    s3_remove_many_write(&c->document, keys);
+    c->keys = *keys;
+    texts_init(keys, keys->count_max, keys->bytes.max);
+    s3_remove_many_write(&c->document, &c->keys);
     enum err e = ask(s3, bucket, c);
     if (e != ERR_OK) {
         call_free(c);

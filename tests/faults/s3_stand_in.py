@@ -517,7 +517,7 @@ class StandIn:
         """A key that is not there counts as deleted, as on S3."""
         if base64.b64encode(hashlib.md5(body).digest()).decode() != r.headers.get("content-md5"):
             return Answer(400, error="BadDigest")
-        keys = [key.text for key in ElementTree.fromstring(body).iter("{*}Key")]
+        keys = [key.text for key in ElementTree.fromstring(body).findall("{*}Object/{*}Key")]
         rows = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
         for key in keys:
             self.buckets[r.bucket].pop(key, None)

@@ -14,6 +14,7 @@ struct handlers_app {
     const struct config *config;
     struct s3_client s3;
     struct handlers_readiness *readiness; /* shared by all workers */
+    size_t remove_many_bytes;             /* bodies of POST ?delete that this worker holds */
 };
 
 /* The readiness of the process: the last answer of S3, asked at most once in 5 s. Any thread. */

@@ -24,6 +24,8 @@ struct exchange_handler {
     enum route route;
     unsigned methods; /* set of enum router_method; HEAD comes to the handler of GET */
     bool open;        /* needs no API key */
+    /* Only for requests with this query parameter: such a row comes before the one for all others. */
+    const char *parameter;
 
     /* The request line and headers are there and checked. May reply. No S3 call is started here. */
     void (*on_head)(struct exchange *x);

@@ -56,6 +56,9 @@ enum err router_check_bucket(struct span bucket, struct error *error)
     __attribute__((warn_unused_result));
 enum err router_check_key(struct span key, struct error *error) __attribute__((warn_unused_result));
 
+/* Whether a query has a parameter of this name, with or without a value. */
+bool router_query_has(struct span query, const char *name);
+
 /* Finds a query parameter by name, decoded into `value` ('+' is a blank here, as forms and browsers
  * write it). ERR_NOT_FOUND when absent, ERR_BAD_INPUT when given twice or badly encoded. */
 enum err router_query(struct span query, const char *name, struct buf *value)

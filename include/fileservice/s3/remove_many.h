@@ -11,6 +11,7 @@
 /* 1,000 keys of 1,024 bytes, each as up to six (&quot;), and 300 bytes about each. */
 #define S3_REMOVE_DOCUMENT_MAX_BYTES 8388608
 #define S3_REMOVE_MESSAGE_MAX_BYTES 512
+#define S3_REMOVE_NOT_REPORTED "NotReported"
 
 /* Why one key is still there. */
 struct s3_remove_failure {
@@ -19,7 +20,8 @@ struct s3_remove_failure {
     struct span message; /* cut at S3_REMOVE_MESSAGE_MAX_BYTES */
 };
 
-/* What S3 says of each key. A key that it never had counts as deleted. */
+/* What became of each key. One that S3 never had counts as deleted; one of which it says nothing is a
+ * failure with the code S3_REMOVE_NOT_REPORTED. */
 struct s3_removed {
     struct texts deleted;
     struct texts failures; /* key, code and message of each */
@@ -40,6 +42,11 @@ void s3_remove_many_write(struct buf *document, const struct texts *keys);
 enum err s3_remove_many_read(struct span document, struct s3_removed *ret)
     __attribute__((warn_unused_result));
 
+/* Adds a failure for each of `keys` that is in neither list. ERR_LIMIT when S3 spoke of too many
+ * others, ERR_NO_MEMORY. */
+enum err s3_removed_complete(struct s3_removed *r, const struct texts *keys)
+    __attribute__((warn_unused_result));
+
 /* Called once; never after cancel, never from inside start. `removed` is there on ERR_OK, and
  * borrowed: the call as a whole worked, some keys may have failed. */
 typedef void s3_remove_many_done(void *context, enum err err, const struct s3_removed *removed,
@@ -47,9 +54,8 @@ typedef void s3_remove_many_done(void *context, enum err err, const struct s3_re
 
 struct s3_remove_many_call;
 
-/* `keys` are 1 to S3_REMOVE_KEYS_MAX that XML 1.0 can carry, borrowed during the call of start.
- * Deleting is repeated after a failure, like every call: twice deleted is deleted. */
-enum err s3_remove_many_start(struct s3_client *s3, struct span bucket, const struct texts *keys,
+/* `keys` are 1 to S3_REMOVE_KEYS_MAX that XML 1.0 can carry; they are taken out of `*keys`. Deleting is repeated after a failure, like every call: twice deleted is deleted. */
+enum err s3_remove_many_start(struct s3_client *s3, struct span bucket, struct texts *keys,
                               s3_remove_many_done *done, void *context,
                               struct s3_remove_many_call **ret) __attribute__((warn_unused_result));
 void s3_remove_many_cancel(struct s3_remove_many_call *call); /* NULL is fine */

@@ -347,6 +347,22 @@ static void a_query_parameter_is_found_once_or_refused(void **state) {
     }
 }
 
+static void a_query_has_a_parameter_or_not(void **state) {
+    (void)state;
+    static const struct {
+        const char *query;
+        bool want;
+    } rows[] = {
+        {"delete", true},     {"delete=", true},  {"delete=x", true},      {"a=b&delete&c", true},
+        {"&&delete", true},   {"", false},        {"deletes", false},      {"delet", false},
+        {"Delete", false},    {"=delete", false}, {"a=delete", false},     {"%64elete", false},
+        {"a&delete2", false}, {"&", false},       {"delete&delete", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (router_query_has(span_of(rows[i].query), "delete") != rows[i].want)
+            fail_msg("%s", rows[i].query);
+}
+
 static void a_value_that_is_too_long_is_not_cut(void **state) {
     (void)state;
     struct buf value;
@@ -366,6 +382,7 @@ int main(void) {
         cmocka_unit_test(methods_are_known_by_their_exact_names),
         cmocka_unit_test(each_route_names_its_methods),
         cmocka_unit_test(a_query_parameter_is_found_once_or_refused),
+        cmocka_unit_test(a_query_has_a_parameter_or_not),
         cmocka_unit_test(a_value_that_is_too_long_is_not_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,8 +63,7 @@ static void what_is_no_result_is_refused(void **state) {
         "not xml",
         "<Error><Code>InternalError</Code></Error>",
         "<!DOCTYPE DeleteResult><DeleteResult/>",
-        "<!DOCTYPE e [<!ENTITY a \"b\">]><DeleteResult><Deleted><Key>&a;</Key></Deleted>"
-        "</DeleteResult>",
+        "<!DOCTYPE e [<!ENTITY a \"b\">]><DeleteResult>&a;</DeleteResult>",
         "<DeleteResult><Deleted/></DeleteResult>",
         "<DeleteResult><Deleted><Key/></Deleted></DeleteResult>",
         "<DeleteResult><Error><Code>AccessDenied</Code></Error></DeleteResult>",
@@ -124,6 +123,26 @@ static void ceilings_hold(void **state) {
     }
 }
 
+static void a_key_that_is_not_reported_is_a_failure(void **state) {
+    static const char *const asked[] = {"x", "a&<\r\xC3\xA4", "b", "b", "", " d", "c", "x", "bb"};
+    struct s3_removed removed;
+    struct texts keys;
+    (void)state;
+    texts_init(&keys, S3_REMOVE_KEYS_MAX, S3_REMOVE_KEYS_MAX_BYTES);
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
+        texts_append(&keys, span_of(asked[i]));
+    assert_int_equal(read_text(result_text, sizeof result_text - 1, &removed), ERR_OK);
+    assert_int_equal(s3_removed_complete(&removed, &keys), ERR_OK);
+    assert_int_equal(removed.deleted.count, 2);
+    assert_int_equal(s3_removed_failure_count(&removed), 2 + 5);
+    static const char *const missing[] = {"x", "", " d", "x", "bb"};
+    for (size_t i = 0; i < 5; i++)
+        check_failure(&removed, 2 + i, missing[i], S3_REMOVE_NOT_REPORTED,
+                      "S3 did not say what became of this key.");
+    s3_removed_done(&removed);
+    texts_done(&keys);
+}
+
 static void what_is_asked_for_is_escaped_and_fits(void **state) {
     struct texts keys;
     struct buf b;
@@ -165,6 +184,7 @@ int main(void) {
         cmocka_unit_test(every_prefix_of_a_result_is_refused),
         cmocka_unit_test(what_is_no_result_is_refused),
         cmocka_unit_test(ceilings_hold),
+        cmocka_unit_test(a_key_that_is_not_reported_is_a_failure),
         cmocka_unit_test(what_is_asked_for_is_escaped_and_fits),
         cmocka_unit_test(a_checksum_is_md5_in_base64),
     };
