@@ -6,12 +6,8 @@
 #include "fileservice/base/banned.h"
 
 struct budget {
-    pthread_mutex_t mutex; /* all below, and every waiter's node, bytes and granted */
-    uint64_t room;         /* for reservations */
-    uint64_t reserved;
-    uint64_t first_room; /* for first chunks, counted in chunks */
-    uint64_t first_used;
-    struct list line; /* waiters, first come first */
+    pthread_mutex_t mutex;
+    struct budget_policy policy; /* with every holder's claim: any thread, under the mutex */
 };
 
 struct budget *budget_new(uint64_t bytes) {
@@ -19,9 +15,7 @@ struct budget *budget_new(uint64_t bytes) {
     if (b == NULL)
         return NULL;
     pthread_mutex_init(&b->mutex, NULL);
-    b->first_room = bytes / 4 / BUDGET_CHUNK_BYTES;
-    b->room = bytes - b->first_room * BUDGET_CHUNK_BYTES;
-    list_init(&b->line);
+    budget_policy_init(&b->policy, bytes);
     return b;
 }
 
@@ -32,68 +26,56 @@ void budget_free(struct budget *b) {
     free(b);
 }
 
-bool budget_take_first(struct budget *b) {
-    pthread_mutex_lock(&b->mutex);
-    bool taken = b->first_used < b->first_room;
-    b->first_used += taken ? 1 : 0;
-    pthread_mutex_unlock(&b->mutex);
-    return taken;
-}
-
-void budget_give_first(struct budget *b) {
-    pthread_mutex_lock(&b->mutex);
-    b->first_used--;
-    pthread_mutex_unlock(&b->mutex);
+void budget_holder_init(struct budget_holder *h, struct loop *loop,
+                        void (*granted)(struct loop_task *task)) {
+    budget_claim_init(&h->claim);
+    h->loop = loop;
+    loop_task_init(&h->granted, granted);
 }
 
 /* Serves the line from its head for as long as there is room. Under the mutex. */
-static void serve(struct budget *b) {
-    while (!list_is_empty(&b->line)) {
-        struct budget_waiter *w = CONTAINER_OF(b->line.next, struct budget_waiter, node);
-        if (w->bytes > b->room - b->reserved)
-            return;
-        b->reserved += w->bytes;
-        list_remove(&w->node);
-        w->granted = true;
-        loop_post_remote(w->loop, &w->task);
+static void serve(struct budget *b, uint64_t now_ms) {
+    struct budget_claim *c;
+    while ((c = budget_policy_grant(&b->policy, now_ms)) != NULL) {
+        struct budget_holder *h = CONTAINER_OF(c, struct budget_holder, claim);
+        loop_post_remote(h->loop, &h->granted);
     }
 }
 
-bool budget_reserve(struct budget *b, struct budget_waiter *w, uint64_t bytes) {
+uint64_t budget_ask(struct budget *b, struct budget_holder *h, uint64_t bytes) {
     pthread_mutex_lock(&b->mutex);
-    w->bytes = bytes;
-    w->granted = list_is_empty(&b->line) && bytes <= b->room - b->reserved;
-    if (w->granted)
-        b->reserved += bytes;
-    else
-        list_append(&b->line, &w->node);
-    bool granted = w->granted;
+    uint64_t held = budget_policy_ask(&b->policy, &h->claim, bytes, loop_now_ms(h->loop));
     pthread_mutex_unlock(&b->mutex);
-    return granted;
+    return held;
 }
 
-void budget_cancel(struct budget *b, struct budget_waiter *w) {
+void budget_shrink(struct budget *b, struct budget_holder *h, uint64_t bytes) {
     pthread_mutex_lock(&b->mutex);
-    list_remove(&w->node);
-    if (w->granted)
-        b->reserved -= w->bytes;
-    w->granted = false;
-    w->bytes = 0;
-    serve(b); /* who stood behind a large wish may fit now */
+    budget_policy_shrink(&b->policy, &h->claim, bytes);
+    serve(b, loop_now_ms(h->loop));
     pthread_mutex_unlock(&b->mutex);
-    loop_cancel(w->loop, &w->task);
 }
 
-void budget_release(struct budget *b, uint64_t bytes) {
+void budget_give_back(struct budget *b, struct budget_holder *h) {
     pthread_mutex_lock(&b->mutex);
-    b->reserved -= bytes;
-    serve(b);
+    budget_policy_give_back(&b->policy, &h->claim);
+    serve(b, loop_now_ms(h->loop)); /* also who stood behind a large wish may fit now */
     pthread_mutex_unlock(&b->mutex);
+    loop_cancel(h->loop, &h->granted); /* nobody posts it any more: the claim is out of the line */
+}
+
+enum budget_verdict budget_look(struct budget *b, struct budget_holder *h, uint64_t size,
+                                uint64_t *again_ms) {
+    pthread_mutex_lock(&b->mutex);
+    enum budget_verdict verdict =
+        budget_policy_look(&b->policy, &h->claim, size, loop_now_ms(h->loop), again_ms);
+    pthread_mutex_unlock(&b->mutex);
+    return verdict;
 }
 
 uint64_t budget_used(struct budget *b) {
     pthread_mutex_lock(&b->mutex);
-    uint64_t used = b->reserved + b->first_used * BUDGET_CHUNK_BYTES;
+    uint64_t used = budget_policy_used(&b->policy);
     pthread_mutex_unlock(&b->mutex);
     return used;
 }

@@ -58,16 +58,13 @@ struct s3_upload {
     struct receipt *receipts; /* of part_capacity */
     unsigned part_capacity;
 
-    struct budget_waiter waiter; /* for room of the part that is filling */
-    bool waiting;
-
     struct aws_call *call;              /* the upload's own call, not a part's */
     struct s3_bucket_call *bucket_call; /* making the bucket */
     struct s3_object_call *head_call;   /* STATE_PROVE */
     bool bucket_made;
     uint64_t bucket_made_ms;
     struct loop_timer timer;      /* until the bucket settles, or the second abort */
-    struct loop_timer room_timer; /* the longest wait for room */
+    struct loop_timer room_timer; /* when the budget looks at the part that is filling */
     struct loop_task fail_soon;
     char upload_id[S3_XML_FIELD_MAX_BYTES];
     struct buf body; /* of CompleteMultipartUpload */
@@ -91,8 +88,6 @@ uint64_t s3_upload_part_bytes(uint64_t setting, uint64_t length) {
 /* Ends */
 
 static void upload_free(struct s3_upload *u) {
-    if (u->waiting)
-        budget_cancel(u->s3->budget, &u->waiter);
     while (!list_is_empty(&u->parts))
         upload_part_free(CONTAINER_OF(u->parts.next, struct upload_part, node));
     upload_part_free(u->filling);
@@ -144,9 +139,6 @@ static void succeed(struct s3_upload *u) {
 static void drop_parts(struct s3_upload *u) {
     loop_timer_stop(u->s3->aws.loop, &u->timer);
     loop_timer_stop(u->s3->aws.loop, &u->room_timer);
-    if (u->waiting)
-        budget_cancel(u->s3->budget, &u->waiter);
-    u->waiting = false;
     while (!list_is_empty(&u->parts)) {
         struct upload_part *p = CONTAINER_OF(u->parts.next, struct upload_part, node);
         u->parts_cut = u->parts_cut || p->call != NULL;
@@ -449,6 +441,7 @@ static enum err close_part(struct s3_upload *u) {
         e = upload_part_close(u->filling);
     if (e != ERR_OK)
         return e;
+    loop_timer_stop(u->s3->aws.loop, &u->room_timer);
     list_append(&u->parts, &u->filling->node);
     u->filling = NULL;
     u->part_count++;
@@ -620,27 +613,36 @@ static void step(struct s3_upload *u) {
 
 /* Bytes */
 
-static void stop_waiting(struct s3_upload *u) {
-    u->waiting = false;
-    loop_timer_stop(u->s3->aws.loop, &u->room_timer);
-}
-
-static void room_granted(struct loop_task *task) {
-    struct budget_waiter *w = CONTAINER_OF(task, struct budget_waiter, task);
-    struct s3_upload *u = CONTAINER_OF(w, struct s3_upload, waiter);
-    stop_waiting(u);
-    u->filling->reserved = w->bytes;
-    if (u->filling->has_first_room)
-        budget_give_first(u->s3->budget);
-    u->filling->has_first_room = false;
-    tell_room(u);
+/* Asks the budget what is to become of the part that is filling, and when to ask again. */
+static void look_at_room(struct s3_upload *u) {
+    uint64_t again_ms = 0;
+    switch (budget_look(u->s3->budget, &u->filling->room, u->filling->size, &again_ms)) {
+    case BUDGET_KEEP:
+        if (again_ms != UINT64_MAX &&
+            loop_timer_start(u->s3->aws.loop, &u->room_timer, again_ms) != ERR_OK)
+            fail_later(u, ERR_NO_MEMORY, "There is no memory for a deadline.");
+        break;
+    case BUDGET_WAITED:
+        fail_later(u, ERR_BUSY, "The memory for uploads is used up; try again soon.");
+        break;
+    case BUDGET_SLOW:
+        fail_later(u, ERR_BUSY,
+                   "The upload is too slow while others wait for memory; try again soon.");
+        break;
+    }
 }
 
 static void room_timer_fired(struct loop_timer *timer) {
-    struct s3_upload *u = CONTAINER_OF(timer, struct s3_upload, room_timer);
-    struct error error;
-    error_set(&error, ERR_BUSY, "The memory for uploads is used up; try again soon.");
-    fail(u, ERR_BUSY, &error);
+    look_at_room(CONTAINER_OF(timer, struct s3_upload, room_timer));
+}
+
+static void room_granted(struct loop_task *task) {
+    struct budget_holder *h = CONTAINER_OF(task, struct budget_holder, granted);
+    struct upload_part *p = CONTAINER_OF(h, struct upload_part, room);
+    p->waits = false;
+    p->room_bytes = p->whole_room_bytes;
+    look_at_room(p->upload);
+    tell_room(p->upload);
 }
 
 static void timer_fired(struct loop_timer *timer) {
@@ -663,23 +665,19 @@ static bool get_room(struct s3_upload *u) {
     struct upload_part *p = u->filling;
     if (upload_part_has_room(p))
         return true;
-    if (u->waiting)
+    if (p->waits)
         return false;
-    if (p->chunk_count == 0 && budget_take_first(u->s3->budget)) {
-        p->has_first_room = true;
-        return true;
+    if (p->room_bytes > 0 && p->room_bytes == p->whole_room_bytes) {
+        fail_later(u, ERR_TOO_LARGE, "The upload has more bytes than were announced.");
+        return false;
     }
-    if (budget_reserve(u->s3->budget, &u->waiter, part_room(u))) {
-        p->reserved = u->waiter.bytes;
-        if (p->has_first_room)
-            budget_give_first(u->s3->budget);
-        p->has_first_room = false;
-        return true;
-    }
-    u->waiting = true;
-    if (loop_timer_start(u->s3->aws.loop, &u->room_timer, S3_UPLOAD_ROOM_TIMEOUT_MS) != ERR_OK)
-        fail_later(u, ERR_NO_MEMORY, "There is no memory for a deadline.");
-    return false;
+    p->whole_room_bytes = part_room(u);
+    uint64_t granted = budget_ask(u->s3->budget, &p->room, p->whole_room_bytes);
+    p->waits = granted == 0;
+    if (!p->waits)
+        p->room_bytes = granted;
+    look_at_room(u);
+    return !p->waits;
 }
 
 /* A part to put bytes into, or NULL when enough are on their way. */
@@ -695,7 +693,7 @@ static struct upload_part *part_to_fill(struct s3_upload *u) {
         step(u);
     }
     if (u->filling == NULL && u->parts_on_way < S3_UPLOAD_PARTS_IN_FLIGHT_MAX) {
-        u->filling = upload_part_new(u, u->s3->budget, u->part_count + 1);
+        u->filling = upload_part_new(u, u->s3, u->part_count + 1, room_granted);
         if (u->filling == NULL) {
             fail_later(u, ERR_NO_MEMORY, "There is no memory for a part.");
             return NULL;
@@ -733,8 +731,9 @@ void s3_upload_finish(struct s3_upload *u) {
         memcpy(u->object.content_type, u->content_type.p, u->content_type.n);
     if (u->state == STATE_COLLECT) {
         if (u->filling == NULL)
-            u->filling = upload_part_new(u, u->s3->budget, 1);
+            u->filling = upload_part_new(u, u->s3, 1, room_granted);
         e = u->filling == NULL ? ERR_NO_MEMORY : upload_part_close(u->filling);
+        loop_timer_stop(u->s3->aws.loop, &u->room_timer);
         u->state = STATE_PUT;
         if (e == ERR_OK)
             open_upload(u);
@@ -782,10 +781,7 @@ enum err s3_upload_start(struct s3_client *s3, const struct s3_upload_options *o
     u->part_bytes = s3_upload_part_bytes(s3->options->upload_part_bytes, options->length_max);
     u->timer.fire = timer_fired;
     u->room_timer.fire = room_timer_fired;
-    u->waiter.loop = s3->aws.loop;
-    list_init(&u->waiter.node);
     list_init(&u->parts);
-    loop_task_init(&u->waiter.task, room_granted);
     loop_task_init(&u->fail_soon, fail_soon_run);
     buf_init(&u->names, UPLOAD_NAMES_MAX_BYTES + 1);
     buf_init(&u->body, UPLOAD_COMPLETE_MAX_BYTES);

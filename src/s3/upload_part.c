@@ -7,15 +7,16 @@
 
 #include "fileservice/base/banned.h"
 
-struct upload_part *upload_part_new(struct s3_upload *upload, struct budget *budget,
-                                    unsigned number) {
+struct upload_part *upload_part_new(struct s3_upload *upload, struct s3_client *s3, unsigned number,
+                                    void (*granted)(struct loop_task *task)) {
     struct upload_part *p = calloc(1, sizeof *p);
     if (p == NULL)
         return NULL;
     p->upload = upload;
-    p->budget = budget;
+    p->budget = s3->budget;
     p->number = number;
     list_init(&p->node);
+    budget_holder_init(&p->room, s3->aws.loop, granted);
     p->sha256 = EVP_MD_CTX_new();
     if (p->sha256 == NULL || EVP_DigestInit_ex(p->sha256, EVP_sha256(), NULL) != 1) {
         upload_part_free(p);
@@ -33,10 +34,7 @@ void upload_part_free(struct upload_part *p) {
         next = c->next;
         free(c);
     }
-    if (p->reserved > 0)
-        budget_release(p->budget, p->reserved);
-    if (p->has_first_room)
-        budget_give_first(p->budget);
+    budget_give_back(p->budget, &p->room);
     EVP_MD_CTX_free(p->sha256);
     free(p->pieces);
     free(p);
@@ -47,8 +45,7 @@ static size_t left_in_last(const struct upload_part *p) {
 }
 
 bool upload_part_has_room(const struct upload_part *p) {
-    uint64_t chunks = p->reserved / BUDGET_CHUNK_BYTES + (p->has_first_room ? 1 : 0);
-    return left_in_last(p) > 0 || p->chunk_count < chunks;
+    return left_in_last(p) > 0 || p->chunk_count < p->room_bytes / BUDGET_CHUNK_BYTES;
 }
 
 static enum err add_chunk(struct upload_part *p) {
@@ -94,6 +91,7 @@ enum err upload_part_close(struct upload_part *p) {
     size_t i = 0;
     for (struct budget_chunk *c = p->first; c != NULL; c = c->next)
         p->pieces[i++] = (struct span){c->data, c->n};
+    budget_shrink(p->budget, &p->room, p->chunk_count * BUDGET_CHUNK_BYTES);
     return ERR_OK;
 }
 

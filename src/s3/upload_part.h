@@ -18,8 +18,10 @@ struct upload_part {
     struct budget_chunk *last;
     size_t chunk_count;
     uint64_t size;
-    uint64_t reserved;   /* bytes of the budget */
-    bool has_first_room; /* the first chunk stands on the quarter for first chunks */
+    uint64_t room_bytes;       /* what the budget has granted so far */
+    uint64_t whole_room_bytes; /* what was asked of it */
+    bool waits;                /* until all of that is granted */
+    struct budget_holder room; /* the part's place in the budget */
 
     bool has_crc; /* set by the upload before the first byte: S3 is to check it too */
     enum checksum_kind crc_kind;
@@ -29,9 +31,10 @@ struct upload_part {
     struct span *pieces;            /* of chunk_count, set by upload_part_close() */
 };
 
-/* NULL when there is no memory. */
-struct upload_part *upload_part_new(struct s3_upload *upload, struct budget *budget,
-                                    unsigned number);
+/* `granted` is posted to the loop when the part has waited for room and has it. NULL when there is no
+ * memory. */
+struct upload_part *upload_part_new(struct s3_upload *upload, struct s3_client *s3, unsigned number,
+                                    void (*granted)(struct loop_task *task));
 /* Gives back memory and room; cancels its call. NULL is fine. */
 void upload_part_free(struct upload_part *p);
 
@@ -42,7 +45,7 @@ bool upload_part_has_room(const struct upload_part *p);
 enum err upload_part_append(struct upload_part *p, struct span data, size_t *taken)
     __attribute__((warn_unused_result));
 
-/* No more bytes: hash and pieces become valid. */
+/* No more bytes: hash and pieces become valid, and room that is not needed is given back. */
 enum err upload_part_close(struct upload_part *p) __attribute__((warn_unused_result));
 
 /* What `bytes` of a part take from the budget. */

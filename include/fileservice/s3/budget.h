@@ -1,18 +1,12 @@
-/* The memory that all uploads of the process share: room is reserved in order, chunks are taken as
- * bytes arrive.
- *
- * Three quarters of the budget are for reservations, first come first served over all workers: who
- * waits is served before who comes later, so a large wish never starves. One quarter is for first
- * chunks: every upload may hold one without a reservation, so a client that trickles holds no room.
- * A begun part can always be finished, so there is no deadlock. One mutex, held for a few
- * instructions; nothing here blocks.
+/* The memory that all uploads of the process share: s3/budget_policy.h, which has the rules, behind
+ * one mutex that is held for a few instructions, and a task for who waits. Nothing here blocks.
  */
 #ifndef FILESERVICE_S3_BUDGET_H
 #define FILESERVICE_S3_BUDGET_H
 
 #include "fileservice/net/loop.h"
+#include "fileservice/s3/budget_policy.h"
 
-#define BUDGET_CHUNK_BYTES 65536 /* with its header; one allocation */
 #define BUDGET_CHUNK_DATA_BYTES (BUDGET_CHUNK_BYTES - 2 * sizeof(void *))
 
 /* A piece of an upload. owner: the upload */
@@ -22,14 +16,11 @@ struct budget_chunk {
     char data[];
 };
 
-/* Somebody who waits for room. `task` is posted to `loop` once the room is theirs. Owned by the
- * waiter; `node`, `bytes` and `granted` are the budget's until then. */
-struct budget_waiter {
+/* One who holds room or waits for it: a part. Owned by who uses it; the members are the budget's. */
+struct budget_holder {
+    struct budget_claim claim; /* any thread, under the budget's mutex */
     struct loop *loop;
-    struct loop_task task;
-    struct list node;
-    uint64_t bytes;
-    bool granted;
+    struct loop_task granted; /* posted to `loop` when a wait has ended with room */
 };
 
 struct budget;
@@ -38,15 +29,17 @@ struct budget;
 struct budget *budget_new(uint64_t bytes);
 void budget_free(struct budget *b);
 
-/* Takes room for a first chunk out of its quarter; false when that is used up. Any thread. */
-bool budget_take_first(struct budget *b);
-void budget_give_first(struct budget *b);
+void budget_holder_init(struct budget_holder *h, struct loop *loop,
+                        void (*granted)(struct loop_task *task));
 
-/* Reserves `bytes`: true at once, or false and the waiter stands in line. Any thread. */
-bool budget_reserve(struct budget *b, struct budget_waiter *w, uint64_t bytes);
-/* Leaves the line, or gives back what was granted meanwhile. On the waiter's loop. */
-void budget_cancel(struct budget *b, struct budget_waiter *w);
-void budget_release(struct budget *b, uint64_t bytes);
+/* The calls of the policy, each on the holder's loop. After budget_ask() said 0 `granted` runs once
+ * all of `bytes` is there, unless it was given back before. */
+uint64_t budget_ask(struct budget *b, struct budget_holder *h, uint64_t bytes)
+    __attribute__((warn_unused_result));
+void budget_shrink(struct budget *b, struct budget_holder *h, uint64_t bytes);
+void budget_give_back(struct budget *b, struct budget_holder *h);
+enum budget_verdict budget_look(struct budget *b, struct budget_holder *h, uint64_t size,
+                                uint64_t *again_ms) __attribute__((warn_unused_result));
 
 /* Bytes in use or reserved; any thread, for metrics and tests. */
 uint64_t budget_used(struct budget *b);

@@ -5,9 +5,11 @@
  *                   └────────┴─────────┴──────► ABORT ──► end    on a failure, or given up
  *
  * Bytes wait in parts whose memory comes from the budget; a part is freed when S3 has it. When no
- * byte can be taken, s3_upload_write() takes none and on_room follows once it can. A missing bucket
- * is made and the same bytes are sent again. The upload frees itself; it may outlive its owner's
- * interest, to abort, or to finish what may no longer be taken back. Everything on the client's loop.
+ * byte can be taken, s3_upload_write() takes none and on_room follows once it can. Who waits for room
+ * too long, or is too slow while others wait, fails with ERR_BUSY (s3/budget_policy.h). A missing
+ * bucket is made and the same bytes are sent again. The upload frees itself; it may outlive its
+ * owner's interest, to abort, or to finish what may no longer be taken back. Everything on the
+ * client's loop.
  */
 #ifndef FILESERVICE_S3_UPLOAD_H
 #define FILESERVICE_S3_UPLOAD_H
@@ -17,7 +19,6 @@
 
 #define S3_UPLOAD_PARTS_IN_FLIGHT_MAX 4
 #define S3_UPLOAD_PARTS_MAX 10000        /* S3 user guide, "Multipart upload limits" */
-#define S3_UPLOAD_ROOM_TIMEOUT_MS 30000  /* for room in the budget; load balancers cut at 60 s */
 #define S3_UPLOAD_HEADERS_MAX 36         /* stored with an object: 32 of its user, 4 of HTTP */
 #define S3_UPLOAD_HEADERS_MAX_BYTES 8192 /* S3's own limit for all headers of a PUT */
 
