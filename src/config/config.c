@@ -118,7 +118,9 @@ static void check_part(struct reading *r) {
     take_result(r, "UPLOAD_PART_BYTES", e, &error);
 }
 
-/* The largest upload is cut into CONFIG_PARTS_MAX parts of whole MiB; such a part must find room. */
+/* The largest upload, which one of unknown length counts as, is cut into CONFIG_PARTS_MAX parts of
+ * whole MiB; such a part must find room. Then the parts of every upload do: shorter ones have smaller
+ * parts, and a longer one is refused before its first byte. */
 static void check_largest_upload(struct reading *r) {
     struct error error = {0};
     uint64_t max = r->config.upload_max_bytes;

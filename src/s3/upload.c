@@ -9,7 +9,7 @@
 
 #include "fileservice/base/banned.h"
 
-#define UPLOAD_MIB 1048576
+#define UPLOAD_MIB UINT64_C(1048576)
 #define UPLOAD_SETTLE_WAIT_MS 200         /* before a bucket that we just made is asked for again */
 #define UPLOAD_SECOND_ABORT_MS 1000       /* a part cut on its way may land after the first abort */
 #define UPLOAD_COMPLETE_MAX_BYTES 2097152 /* 10,000 parts of about 150 bytes */
@@ -79,10 +79,9 @@ struct s3_upload {
 };
 
 uint64_t s3_upload_part_bytes(uint64_t setting, uint64_t length) {
-    uint64_t least = (length + S3_UPLOAD_PARTS_MAX - 1) / S3_UPLOAD_PARTS_MAX;
-    if (least <= setting)
-        return setting;
-    return (least + UPLOAD_MIB - 1) / UPLOAD_MIB * UPLOAD_MIB;
+    uint64_t least = length / S3_UPLOAD_PARTS_MAX + (length % S3_UPLOAD_PARTS_MAX != 0);
+    uint64_t whole = (least + UPLOAD_MIB - 1) / UPLOAD_MIB * UPLOAD_MIB;
+    return setting > whole ? setting : whole;
 }
 
 /* Ends */

@@ -14,6 +14,8 @@ from support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("binary")
 
+MIB = 1 << 20
+
 
 # The command line
 
@@ -108,6 +110,27 @@ def test_one_bad_value_stops_the_start(work, name, value):
     done = run_once(work, **{**DEFAULTS, name: value})
     assert done.returncode == 78
     assert [line for line in done.stderr.splitlines() if line.startswith(name)], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "most", "names"),
+    [
+        (5 * MIB - 1, 1, ["UPLOAD_PART_BYTES"]),
+        (5 * MIB + 1, 1, ["UPLOAD_PART_BYTES"]),
+        (5 * MIB, 50_000 * MIB + 1, ["UPLOAD_MAX_BYTES"]),
+        (6 * MIB, 60_000 * MIB, ["UPLOAD_PART_BYTES", "UPLOAD_MAX_BYTES"]),
+        (5 * MIB, 50_000 * MIB, []),
+    ],
+)
+def test_the_parts_that_the_settings_lead_to_fit_a_quarter_of_the_memory(work, part, most, names):
+    sizes = {"UPLOAD_PART_BYTES": part, "UPLOAD_MAX_BYTES": most}
+    settings = {**DEFAULTS, "UPLOAD_MEMORY_BYTES": 20 * MIB, **sizes}
+    done = run_once(work, "--check-config", **settings)
+    assert done.returncode == (78 if names else 0)
+    lines = done.stderr.splitlines()
+    assert [line.partition(":")[0] for line in lines] == names
+    if part > 5 * MIB - 1:
+        assert all("UPLOAD_MEMORY_BYTES" in line for line in lines), lines
 
 
 def test_a_bad_secret_is_not_repeated(work):

@@ -51,8 +51,10 @@ struct s3_upload_events {
 
 struct s3_upload;
 
-/* The size of all parts but the last, fixed at the start: the setting, or as much more as it takes to
- * stay within 10,000 parts, in whole MiB. Pure. */
+/* The size of all parts but the last, fixed at the start: the setting, or a 10,000th of the length in
+ * whole MiB where that is more, so that 10,000 parts are enough. `length` is the most that may come.
+ * It grows with the length, and the start of the program refuses settings by which it would be more
+ * than a quarter of the budget for the largest upload: so no upload's part is. Pure. */
 uint64_t s3_upload_part_bytes(uint64_t setting, uint64_t length);
 
 enum err s3_upload_start(struct s3_client *s3, const struct s3_upload_options *options,

@@ -490,6 +490,26 @@ static void a_part_must_fit_a_quarter_of_the_memory(void **state) {
     }
 }
 
+static void a_fault_of_the_part_size_names_what_it_hangs_on(void **state) {
+    (void)state;
+    struct environment e = {.count = 0};
+    struct config c;
+    struct buf text;
+    put(&e, "UPLOAD_MEMORY_BYTES", "20971520");
+    put(&e, "UPLOAD_PART_BYTES", "6291456");
+    put(&e, "UPLOAD_MAX_BYTES", "62914560000");
+    put(&e, "SHUTDOWN_TIMEOUT_SECONDS", "1");
+    assert_int_equal(read_into(&e, &c, &text), ERR_BAD_INPUT);
+    assert_string_equal(
+        buf_text(&text),
+        "UPLOAD_PART_BYTES: must be at most 5242880, a quarter of UPLOAD_MEMORY_BYTES\n"
+        "UPLOAD_MAX_BYTES: an upload of that size in 10000 parts needs parts of 6291456 bytes, "
+        "more than a quarter of UPLOAD_MEMORY_BYTES; must be at most 52428800000, or "
+        "UPLOAD_MEMORY_BYTES at least 25165824\n"
+        "SHUTDOWN_DELAY_SECONDS: must be at most SHUTDOWN_TIMEOUT_SECONDS, which is 1\n");
+    buf_done(&text);
+}
+
 static void the_delay_must_fit_the_shutdown(void **state) {
     (void)state;
     struct environment e = {.count = 0};
@@ -727,6 +747,7 @@ int main(void) {
         cmocka_unit_test(workers_never_pass_their_maximum),
         cmocka_unit_test(half_a_pair_of_keys_is_refused),
         cmocka_unit_test(a_part_must_fit_a_quarter_of_the_memory),
+        cmocka_unit_test(a_fault_of_the_part_size_names_what_it_hangs_on),
         cmocka_unit_test(the_delay_must_fit_the_shutdown),
         cmocka_unit_test(keys_of_a_file_are_added),
         cmocka_unit_test(a_useless_file_of_keys_is_refused),
