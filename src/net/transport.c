@@ -53,7 +53,7 @@ struct transfer {
     bool sinking;               /* the body goes to the sink */
     bool held;                  /* the sink took none: curl keeps what it has read */
     bool refused;               /* the sink wanted no more */
-    CURLcode broken;            /* what curl said when it was resumed */
+    CURLcode broken;            /* why it ends although curl does not say so itself */
 
     struct buf head;
     bool head_is_whole;
@@ -139,8 +139,23 @@ static int on_close(void *context, curl_socket_t fd) {
     return close(fd);
 }
 
+/* Ends a transfer with an error of curl's, from the loop. */
+static void give_up(struct transfer *x, CURLcode code) {
+    x->broken = code;
+    enum err started = loop_timer_start(x->transport->loop, &x->silence, 0);
+    (void)started; /* it has its place already */
+}
+
+/* A socket that cannot be watched ends its transfer. curl itself is not told: a callback that fails
+ * makes it give up every transfer of the handle, and 7.88 crashes over it. */
+static void give_up_socket(CURL *easy) {
+    struct transfer *x = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&x);
+    if (x != NULL)
+        give_up(x, CURLE_OUT_OF_MEMORY);
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *assigned) {
-    (void)easy;
     (void)assigned;
     struct transport *t = context;
     struct socket *s = socket_find(t, fd);
@@ -156,11 +171,15 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void
     }
     if (s == NULL)
         s = socket_new(t, fd, false);
-    if (s == NULL)
-        return -1;
+    if (s == NULL) {
+        give_up_socket(easy);
+        return 0;
+    }
     uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0u) |
                       (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0u);
-    return loop_watch_set(t->loop, &s->watch, events) == ERR_OK ? 0 : -1;
+    if (loop_watch_set(t->loop, &s->watch, events) != ERR_OK)
+        give_up_socket(easy);
+    return 0;
 }
 
 static void advance(struct transport *t) {
@@ -183,11 +202,9 @@ static int on_timer(CURLM *multi, long ms, void *context) {
     loop_timer_stop(t->loop, &t->timer);
     if (ms < 0)
         return 0;
-    if (ms == 0) {
-        loop_post(t->loop, &t->kick);
-        return 0;
-    }
-    return loop_timer_start(t->loop, &t->timer, (uint64_t)ms) == ERR_OK ? 0 : -1;
+    if (ms == 0 || loop_timer_start(t->loop, &t->timer, (uint64_t)ms) != ERR_OK)
+        loop_post(t->loop, &t->kick); /* better too early than never */
+    return 0;
 }
 
 /* One transfer's bytes */
@@ -472,10 +489,9 @@ void transport_resume(struct transfer *transfer) {
     if (!x->held)
         return;
     x->held = false;
-    x->broken = curl_easy_pause(x->easy, CURLPAUSE_CONT); /* gives what it kept to the sink */
-    /* A failure ends the transfer, but not under the caller's feet. */
-    if (x->broken != CURLE_OK && loop_timer_start(x->transport->loop, &x->silence, 0) != ERR_OK)
-        x->timed_out = true;
+    CURLcode code = curl_easy_pause(x->easy, CURLPAUSE_CONT); /* gives what it kept to the sink */
+    if (code != CURLE_OK)
+        give_up(x, code);
     loop_post(x->transport->loop, &x->transport->kick);
 }
 
