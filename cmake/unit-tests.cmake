@@ -1,4 +1,5 @@
 # Each tests/unit/<room>/test_<x>.c is one program and one test, unit/<room>/<x>.
+# Functions named in tests/unit/<room>/test_<x>.wrap, a line each, are replaced by __wrap_<name> of the test.
 # tests/unit/support/*.c, if there are any, are linked to all of them.
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
@@ -24,6 +25,11 @@ foreach(room IN LISTS ROOMS)
             target_link_libraries(unit_${room}_${name} PRIVATE test_support)
         endif()
         target_link_libraries(unit_${room}_${name} PRIVATE fs_${room} PkgConfig::CMOCKA)
+        if(EXISTS ${PROJECT_SOURCE_DIR}/tests/unit/${room}/test_${name}.wrap)
+            file(STRINGS tests/unit/${room}/test_${name}.wrap symbols)
+            list(TRANSFORM symbols PREPEND "-Wl,--wrap=")
+            target_link_options(unit_${room}_${name} PRIVATE ${symbols})
+        endif()
         add_test(NAME unit/${room}/${name} COMMAND unit_${room}_${name})
         set_tests_properties(unit/${room}/${name} PROPERTIES TIMEOUT 120 LABELS "unit;${room}")
     endforeach()

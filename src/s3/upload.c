@@ -181,8 +181,10 @@ static void on_abort(void *context, enum err e, const struct aws_response *respo
     upload_free(u);
 }
 
-/* What S3 may have of it is taken back; the upload frees itself when that is done. */
+/* What S3 may have of it is taken back; the upload frees itself when that is done. A failure still
+ * to be told must not end the abort. */
 static void take_back(struct s3_upload *u) {
+    loop_cancel(u->s3->aws.loop, &u->fail_soon);
     drop_parts(u);
     switch (u->state) {
     case STATE_CREATE:
@@ -266,11 +268,16 @@ static enum err judge_create(void *context, const struct aws_response *r, struct
                              enum retry_kind *retry) {
     struct s3_xml xml;
     enum err e = s3_judge(context, r, error, retry);
-    if (e == ERR_OK && (s3_xml_parse(r->body, &xml) != ERR_OK || xml.upload_id[0] == '\0')) {
+    if (e != ERR_OK)
+        return e;
+    e = s3_xml_parse(r->body, &xml);
+    if (e == ERR_NO_MEMORY)
+        return error_set(error, e, "There is no memory for an answer of S3.");
+    if (e != ERR_OK || xml.upload_id[0] == '\0') {
         *retry = RETRY_TRANSIENT;
         return error_set(error, ERR_UPSTREAM, "S3 began an upload but gave no id.");
     }
-    return e;
+    return ERR_OK;
 }
 
 static enum err send_put(struct s3_upload *u) {
@@ -455,17 +462,21 @@ static enum err close_part(struct s3_upload *u) {
 static void on_create(void *context, enum err e, const struct aws_response *response,
                       const struct error *error) {
     struct s3_upload *u = context;
+    struct error failure = *error;
     struct s3_xml xml;
     u->call = NULL;
+    if (e == ERR_OK && s3_xml_parse(response->body, &xml) != ERR_OK) /* the judge could read it */
+        e = error_set(&failure, ERR_NO_MEMORY, "There is no memory for an answer of S3.");
     if (e != ERR_OK) {
+        if (response->status >= 200 && response->status < 300)
+            u->s3->on_orphan(buf_text(&u->names), &failure); /* begun, under an id unknown */
         if (is_over(u))
             upload_free(u);
-        else if (!recover_bucket(u, e, error))
-            fail(u, e, error);
+        else if (!recover_bucket(u, e, &failure))
+            fail(u, e, &failure);
         return;
     }
-    if (s3_xml_parse(response->body, &xml) == ERR_OK) /* the judge has seen that it can */
-        memcpy(u->upload_id, xml.upload_id, sizeof u->upload_id);
+    memcpy(u->upload_id, xml.upload_id, sizeof u->upload_id);
     u->state = STATE_PARTS;
     if (is_over(u))
         take_back(u);
@@ -566,6 +577,28 @@ static void on_proof(void *context, enum err e, const struct s3_object *object,
     fail(u, u->failure.err, &u->failure);
 }
 
+/* Asks S3 whether the object is there, since nothing is known of Complete. */
+static void prove(struct s3_upload *u) {
+    u->state = STATE_PROVE;
+    if (s3_object_head(u->s3, u->bucket, u->key, on_proof, u, &u->head_call) == ERR_OK)
+        return;
+    u->s3->on_orphan(buf_text(&u->names), &u->failure);
+    loop_post(u->s3->aws.loop, &u->fail_soon);
+}
+
+/* Whether a Complete that did not end well may have taken effect all the same. */
+static bool may_be_complete(const struct aws_response *response, const struct error *error) {
+    if (response->attempts == 0)
+        return false; /* it was never sent */
+    if (response->status == 0 || response->status >= 500)
+        return true;
+    /* A 200 that says neither that it worked nor why it did not. */
+    if (response->status < 300)
+        return error->code[0] == '\0' || strcmp(error->code, "InternalError") == 0;
+    /* Also a first NoSuchUpload: curl repeats a request by itself when a kept connection breaks. */
+    return strcmp(error->code, "NoSuchUpload") == 0;
+}
+
 static void on_complete(void *context, enum err e, const struct aws_response *response,
                         const struct error *error) {
     struct s3_upload *u = context;
@@ -578,25 +611,22 @@ static void on_complete(void *context, enum err e, const struct aws_response *re
         succeed(u);
         return;
     }
-    bool lost = response->status == 0 || response->status >= 500;
-    /* Also a first NoSuchUpload: curl repeats a request by itself when a kept connection breaks. */
-    bool repeated = strcmp(error->code, "NoSuchUpload") == 0;
-    if (!lost && !repeated) {
+    if (!may_be_complete(response, error)) {
         fail(u, e, error);
         return;
     }
     u->failure = *error;
     u->failure.err = e == ERR_NOT_FOUND ? ERR_UPSTREAM : e;
-    u->state = STATE_PROVE;
-    if (s3_object_head(u->s3, u->bucket, u->key, on_proof, u, &u->head_call) != ERR_OK)
-        loop_post(u->s3->aws.loop, &u->fail_soon);
+    if (e == ERR_OK)
+        error_set(&u->failure, ERR_NO_MEMORY, "There is no memory for an answer of S3.");
+    prove(u);
 }
 
 /* Sends what can be sent. */
 static void step(struct s3_upload *u) {
     enum err e = ERR_OK;
-    if (u->state != STATE_PARTS)
-        return;
+    if (u->state != STATE_PARTS || u->fail_soon.posted)
+        return; /* a part may be missing: the end must not be sent */
     for (struct list *n = u->parts.next; n != &u->parts && e == ERR_OK; n = n->next) {
         struct upload_part *p = CONTAINER_OF(n, struct upload_part, node);
         if (p->call == NULL)
@@ -739,7 +769,8 @@ void s3_upload_finish(struct s3_upload *u) {
     } else {
         if (u->filling != NULL)
             e = close_part(u);
-        step(u);
+        if (e == ERR_OK)
+            step(u);
     }
     if (e != ERR_OK)
         fail_later(u, e, "There is no memory for the last part.");

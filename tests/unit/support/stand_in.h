@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define STAND_IN_REQUEST_MAX_BYTES 1048576
+#define STAND_IN_REQUEST_MAX_BYTES 2097152
 
 /* A request as it came. Borrowed for the call. */
 struct stand_in_request {
