@@ -43,6 +43,7 @@ class Answer:
     close_after: int | None = None  # closed after this many bytes of the answer's body
     reset_after: int | None = None  # RST after this many bytes of the request's body were read
     delay_s: float = 0.0  # before the answer
+    late: bool = False  # after delay_s it takes effect and is answered as if it were not scripted
 
 
 @dataclasses.dataclass
@@ -178,7 +179,7 @@ class _Connection:
         operation = operation_of(method, bucket, key, query)
         answer = self.server.next_answer(operation)
         reset_after = answer.reset_after if answer else None
-        keep = answer is None or answer.apply
+        keep = answer is None or answer.apply or answer.late
         body, digest, size, first, whole = self._read_body(headers, keep, reset_after)
         request = Recorded(
             operation, method, path, bucket, key, query, headers, size, digest, first, whole,
@@ -189,6 +190,9 @@ class _Connection:
             if reset_after is not None:
                 self.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raise _Gone
+        if answer is not None and answer.late:
+            self.server.stopping.wait(answer.delay_s)
+            answer = None
         effect = self.server.apply(request, body) if keep else None
         self._answer(request, answer or effect)
 
