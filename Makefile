@@ -26,7 +26,7 @@ test: ## set up and run every test
 	@scripts/test
 
 bench: ## set up and measure
-	@scripts/install-packages build bench && scripts/install-test-tools
+	@scripts/install-bench-tools
 	@scripts/build release
 	@bench/run
 
