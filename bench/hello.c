@@ -1,10 +1,10 @@
 /* The least that libmicrohttpd can be: what GET / of fileservice is compared with.
- * hello <port> <threads>; ends on end of standard input. */
+ * hello <port> <threads>; ends by a signal. */
 #include <microhttpd.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
 static enum MHD_Result answer(void *context, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *data,
@@ -43,8 +43,6 @@ int main(int argc, char **argv) {
         (void)fputs("hello does not start\n", stderr);
         return EXIT_FAILURE;
     }
-    while (getchar() != EOF) {
-    }
-    MHD_stop_daemon(d);
-    return EXIT_SUCCESS;
+    for (;;)
+        pause();
 }

@@ -49,14 +49,14 @@ def run_once(work, *arguments, wrapper=(), **settings):
 
 
 class Service(Server):
-    def __init__(self, work, number, settings):
+    def __init__(self, work, number, settings, wrapper=()):
         self.port = free_port()
         self.settings = {**DEFAULTS, "PORT": self.port, **settings}
         self.url = f"http://127.0.0.1:{self.port}"
         self.ended = False
         self.http = requests.Session()
         self.http.trust_env = False
-        super().__init__(f"fileservice-{number}", [BINARY], work, self.settings)
+        super().__init__(f"fileservice-{number}", [*wrapper, BINARY], work, self.settings)
 
     def wait_healthy(self):
         def answers():
