@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fileservice/base/banned.h"
@@ -25,16 +24,17 @@ struct transport {
     struct loop_task reap;   /* collects finished transfers */
     CURL *pool[TRANSPORT_POOL_MAX];
     size_t pool_count;
-    struct socket **sockets; /* by descriptor; NULL: none of ours */
+    struct socket **sockets; /* by descriptor */
     size_t socket_count;
 };
 
-/* A socket of curl's. Those of connections are ours to open and to close, so that they can stay with
- * the kernel between two requests; curl's resolver has others. */
+/* What is known of a descriptor that curl waits on, or once did. A connection that has answered is
+ * `kept`: it stays with the kernel between two requests, and curl calls on_close before its end. Others
+ * (a connection that is being made, the resolver's pipe) may be closed without a word. */
 struct socket {
     struct loop_watch watch;
     struct transport *transport;
-    bool of_connection;
+    bool kept;
 };
 
 struct transfer {
@@ -57,6 +57,7 @@ struct transfer {
 
     struct buf head;
     bool head_is_whole;
+    curl_socket_t fd; /* the last one that curl waited on for bytes; -1 before */
     struct buf received;
     struct loop_timer silence;
     uint64_t silence_step_ms;
@@ -90,10 +91,11 @@ static void socket_ready(struct loop_watch *watch, uint32_t events) {
 }
 
 static struct socket *socket_find(const struct transport *t, curl_socket_t fd) {
-    return (size_t)fd < t->socket_count ? t->sockets[fd] : NULL;
+    return fd >= 0 && (size_t)fd < t->socket_count ? t->sockets[fd] : NULL;
 }
 
-static struct socket *socket_new(struct transport *t, curl_socket_t fd, bool of_connection) {
+/* The row of a descriptor, made when it is the first time. NULL when there is no memory. */
+static struct socket *socket_of(struct transport *t, curl_socket_t fd) {
     if ((size_t)fd >= t->socket_count) {
         size_t count = (size_t)fd * 2 + 64;
         struct socket **longer = realloc(t->sockets, count * sizeof(struct socket *));
@@ -103,30 +105,15 @@ static struct socket *socket_new(struct transport *t, curl_socket_t fd, bool of_
         t->sockets = longer;
         t->socket_count = count;
     }
-    struct socket *s = calloc(1, sizeof *s);
+    struct socket *s = t->sockets[fd];
     if (s == NULL)
-        return NULL;
+        s = calloc(1, sizeof *s);
+    if (s == NULL || t->sockets[fd] == s)
+        return s;
     s->transport = t;
-    s->of_connection = of_connection;
     s->watch = (struct loop_watch){.fd = fd, .ready = socket_ready};
     t->sockets[fd] = s;
     return s;
-}
-
-static void socket_free(struct socket *s) {
-    s->transport->sockets[s->watch.fd] = NULL;
-    free(s);
-}
-
-static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
-    struct transport *t = context;
-    (void)purpose;
-    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd >= 0 && socket_new(t, fd, true) == NULL) {
-        close(fd);
-        return CURL_SOCKET_BAD;
-    }
-    return fd;
 }
 
 static int on_close(void *context, curl_socket_t fd) {
@@ -134,9 +121,20 @@ static int on_close(void *context, curl_socket_t fd) {
     struct socket *s = socket_find(t, fd);
     if (s != NULL) {
         loop_watch_closing(t->loop, &s->watch);
-        socket_free(s);
+        s->kept = false;
     }
     return close(fd);
+}
+
+static void socket_forget(struct transport *t, struct socket *s) {
+    if (s == NULL)
+        return;
+    if (s->kept) {
+        loop_watch_rest(t->loop, &s->watch);
+        return;
+    }
+    enum err ended = loop_watch_set(t->loop, &s->watch, 0);
+    (void)ended; /* ending never fails */
 }
 
 /* Ends a transfer with an error of curl's, from the loop. */
@@ -146,39 +144,24 @@ static void give_up(struct transfer *x, CURLcode code) {
     (void)started; /* it has its place already */
 }
 
-/* A socket that cannot be watched ends its transfer. curl itself is not told: a callback that fails
- * makes it give up every transfer of the handle, and 7.88 crashes over it. */
-static void give_up_socket(CURL *easy) {
-    struct transfer *x = NULL;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&x);
-    if (x != NULL)
-        give_up(x, CURLE_OUT_OF_MEMORY);
-}
-
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *assigned) {
-    (void)assigned;
     struct transport *t = context;
-    struct socket *s = socket_find(t, fd);
+    struct transfer *x = NULL;
+    (void)assigned;
     if (what == CURL_POLL_REMOVE) {
-        if (s != NULL && s->of_connection) {
-            loop_watch_rest(t->loop, &s->watch);
-        } else if (s != NULL) {
-            enum err ended = loop_watch_set(t->loop, &s->watch, 0);
-            (void)ended; /* ending never fails */
-            socket_free(s);
-        }
+        socket_forget(t, socket_find(t, fd));
         return 0;
     }
-    if (s == NULL)
-        s = socket_new(t, fd, false);
-    if (s == NULL) {
-        give_up_socket(easy);
-        return 0;
-    }
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&x);
+    if (x != NULL && (what & CURL_POLL_IN) != 0)
+        x->fd = fd;
+    struct socket *s = socket_of(t, fd);
     uint32_t events = (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0u) |
                       (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0u);
-    if (loop_watch_set(t->loop, &s->watch, events) != ERR_OK)
-        give_up_socket(easy);
+    /* What cannot be watched ends its transfer. curl itself is not told: a callback that fails makes it
+     * give up every transfer of the handle, and 7.88 crashes over it. */
+    if ((s == NULL || loop_watch_set(t->loop, &s->watch, events) != ERR_OK) && x != NULL)
+        give_up(x, CURLE_OUT_OF_MEMORY);
     return 0;
 }
 
@@ -242,6 +225,9 @@ static int on_seek(void *context, curl_off_t offset, int origin) {
 static bool end_head(struct transfer *x) {
     long status = 0;
     curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+    struct socket *s = socket_find(x->transport, x->fd);
+    if (s != NULL)
+        s->kept = true; /* a connection: it has answered */
     x->head_is_whole = status >= 200;
     x->sinking = x->sink.on_head != NULL && status >= 200 && status < 300;
     if (x->sinking)
@@ -294,8 +280,6 @@ static CURL *easy_new(struct transport *t) {
     curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head);
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
-    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
-    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
     curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close);
     curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, t);
     return e;
@@ -469,6 +453,7 @@ enum err transport_start(struct transport *t, const struct transport_request *re
     x->body_count = request->body_count;
     if (request->sink != NULL)
         x->sink = *request->sink;
+    x->fd = -1;
     x->silence.fire = silence_fired;
     x->silence_step_ms = request->silence_ms / TRANSPORT_SILENCE_CHECKS + 1;
     buf_init(&x->head, TRANSPORT_RESPONSE_HEAD_MAX_BYTES);
@@ -530,6 +515,8 @@ void transport_free(struct transport *t) {
     loop_timer_stop(t->loop, &t->timer);
     loop_cancel(t->loop, &t->kick);
     loop_cancel(t->loop, &t->reap);
+    for (size_t i = 0; i < t->socket_count; i++)
+        free(t->sockets[i]);
     free(t->sockets);
     free(t);
 }

@@ -336,6 +336,7 @@ static void run_done(struct run *r) {
     assert_int_equal(budget_used(r->s3.budget), 0);
     assert_true(list_is_empty(&r->s3.uploads));
     transport_free(r->s3.aws.transport);
+    aws_client_done(&r->s3.aws);
     budget_free(r->s3.budget);
     loop_free(r->loop);
 }
@@ -405,11 +406,6 @@ static void any_allocation_may_fail(void **state) {
         print_message("%s: %u allocations\n", rows[i].name, n - 1);
     }
 }
-
-/* ThreadSanitizer knows of descriptors by their number: the server accepts one that curl has just closed
- * here, before our loop says to its own epoll that it is gone. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void) { return "race:^install$\n"; }
 
 /* The part size */
 
