@@ -14,7 +14,7 @@ BUDGET_MIB = 256  # UPLOAD_MEMORY_BYTES by default
 LARGE_AIM = at_most(64, "MiB")
 MANY_AIM = at_most(BUDGET_MIB + 48, "MiB")
 MANY, MANY_BYTES = 200, 16 * MIB
-SLOW, SLOW_BYTES, SLOW_SECONDS, SLOW_STEPS = 1000, 256 << 10, 16, 64
+SLOW, SLOW_BYTES, SLOW_SECONDS, SLOW_STEPS = 1000, 176 << 10, 16, 64
 READERS, READ_BYTES, READ_SECONDS, READ_STEPS, READ_PIECE_BYTES = 200, 16 * MIB, 15, 60, 8192
 
 
@@ -100,7 +100,7 @@ def many_uploads(report):
 
 
 def slow_uploads(report):
-    """Most memory of 1,000 uploads at once that send 16 KiB a second."""
+    """Most memory of 1,000 uploads at once that send 11 KiB a second."""
     source = random_file()
     last = source.size - SLOW_BYTES
     uploads = [clients.Upload(source, f"slow-{i}", i * SLOW_BYTES // 3 % last, SLOW_BYTES) for i in range(SLOW)]

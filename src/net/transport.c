@@ -8,13 +8,13 @@
 
 #include "fileservice/base/banned.h"
 
-#define TRANSPORT_POOL_MAX 256                /* idle easy handles kept, about 5 KiB each */
-#define TRANSPORT_CONNECTION_IDLE_S 20L       /* longer idle ones are often dead: S3 closes them */
-#define TRANSPORT_CONNECTION_LIFE_S 300L      /* so that DNS changes are followed */
-#define TRANSPORT_UPLOAD_BUFFER_BYTES 262144L /* fewer, larger writes than curl's 64 KiB */
-#define TRANSPORT_SINK_BUFFER_BYTES 65536L    /* what one read of a streamed body brings at most */
-#define TRANSPORT_BUFFER_BYTES 16384L         /* the same for answers that are gathered */
-#define TRANSPORT_SILENCE_CHECKS 4 /* silence is looked for this often within its limit */
+#define TRANSPORT_POOL_MAX 256             /* idle easy handles kept, about 5 KiB each */
+#define TRANSPORT_CONNECTION_IDLE_S 20L    /* longer idle ones are often dead: S3 closes them */
+#define TRANSPORT_CONNECTION_LIFE_S 300L   /* so that DNS changes are followed */
+#define TRANSPORT_SMALL_BODY_BYTES 65536   /* sent with the head; curl's own limit */
+#define TRANSPORT_SINK_BUFFER_BYTES 65536L /* what one read of a streamed body brings at most */
+#define TRANSPORT_BUFFER_BYTES 16384L      /* the same for answers that are gathered */
+#define TRANSPORT_SILENCE_CHECKS 4         /* silence is looked for this often within its limit */
 
 struct transport {
     struct loop *loop;
@@ -40,7 +40,7 @@ struct socket {
 struct transfer {
     struct transport *transport;
     CURL *easy;
-    struct curl_slist *headers;
+    struct curl_slist *headers; /* an array, linked */
     transport_done *done;
     void *context;
 
@@ -275,7 +275,6 @@ static CURL *easy_new(struct transport *t) {
     curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* a cancel must not join the resolver thread */
     curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, TRANSPORT_CONNECTION_IDLE_S);
     curl_easy_setopt(e, CURLOPT_MAXLIFETIME_CONN, TRANSPORT_CONNECTION_LIFE_S);
-    curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, TRANSPORT_UPLOAD_BUFFER_BYTES);
     curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
     curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head);
@@ -306,7 +305,7 @@ static void transfer_free(struct transfer *x, bool healthy) {
         curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, NULL);
         easy_give(t, x->easy, healthy);
     }
-    curl_slist_free_all(x->headers);
+    free(x->headers);
     buf_done_secret(&x->head);
     buf_done_secret(&x->received);
     free(x);
@@ -386,31 +385,61 @@ static void silence_fired(struct loop_timer *timer) {
 
 /* Beginning */
 
-static enum err set_headers(struct transfer *x, const struct transport_request *r) {
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
-    for (size_t i = 0; list != NULL && i < r->header_count; i++) {
-        struct curl_slist *longer = curl_slist_append(list, r->headers[i]);
-        if (longer == NULL)
-            curl_slist_free_all(list);
-        list = longer;
+static bool has_content_type(const struct transport_request *r) {
+    for (size_t i = 0; i < r->header_count; i++) {
+        struct span line = span_of(r->headers[i]);
+        line.n = span_find(line, ':');
+        if (span_eq_nocase(line, SPAN("Content-Type")))
+            return true;
     }
-    x->headers = list;
-    if (list == NULL || curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, list) != CURLE_OK)
+    return false;
+}
+
+/* curl's list of headers in one piece of memory: first the nodes, then their texts. */
+static enum err set_headers(struct transfer *x, const struct transport_request *r) {
+    static const char *const none[] = {"Expect:", "Content-Type:"}; /* what curl must not add */
+    size_t own = has_content_type(r) ? 1 : 2;
+    size_t count = own + r->header_count;
+    size_t text_n = 0;
+    for (size_t i = 0; i < count; i++)
+        text_n += strlen(i < own ? none[i] : r->headers[i - own]) + 1;
+    x->headers = malloc(count * sizeof *x->headers + text_n);
+    if (x->headers == NULL)
         return ERR_NO_MEMORY;
-    return ERR_OK;
+    char *text = (char *)(x->headers + count);
+    for (size_t i = 0; i < count; i++) {
+        const char *line = i < own ? none[i] : r->headers[i - own];
+        size_t n = strlen(line) + 1;
+        memcpy(text, line, n);
+        x->headers[i] = (struct curl_slist){text, i + 1 < count ? &x->headers[i + 1] : NULL};
+        text += n;
+    }
+    return curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers) == CURLE_OK ? ERR_OK
+                                                                                 : ERR_NO_MEMORY;
+}
+
+/* A small body in one piece goes out together with the head, in one write. */
+static CURLcode set_small_body(CURL *e, const struct transport_request *r, curl_off_t size) {
+    const char *bytes = size == 0 ? "" : r->body[0].p;
+    CURLcode c = curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, size);
+    return c == CURLE_OK ? curl_easy_setopt(e, CURLOPT_POSTFIELDS, bytes) : c;
+}
+
+static CURLcode set_large_body(CURL *e, curl_off_t size) {
+    CURLcode c = curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+    return c == CURLE_OK ? curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, size) : c;
 }
 
 static enum err set_method(CURL *e, const struct transport_request *r) {
     curl_off_t size = 0;
     for (size_t i = 0; i < r->body_count; i++)
         size += (curl_off_t)r->body[i].n;
+    bool small = size == 0 || (r->body_count == 1 && size <= TRANSPORT_SMALL_BODY_BYTES);
     bool head = span_eq(span_of(r->method), SPAN("HEAD"));
-    /* HTTPGET undoes what an earlier use of the handle said of UPLOAD and NOBODY. */
+    /* HTTPGET undoes what an earlier use of the handle said of bodies. */
     CURLcode c = curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
     if (c == CURLE_OK && r->has_body)
-        c = curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
-    if (c == CURLE_OK)
-        c = curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, r->has_body ? size : (curl_off_t)-1);
+        c = small ? set_small_body(e, r, size) : set_large_body(e, size);
     if (c == CURLE_OK && head)
         c = curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
     if (c == CURLE_OK)

@@ -2,12 +2,31 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "fileservice/base/banned.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define POISON(p) ASAN_POISON_MEMORY_REGION(p, BUDGET_CHUNK_BYTES)
+#define UNPOISON(p) ASAN_UNPOISON_MEMORY_REGION(p, BUDGET_CHUNK_BYTES)
+#else
+#define POISON(p) ((void)(p))
+#define UNPOISON(p) ((void)(p))
+#endif
+
+/* any thread, under the mutex */
 struct budget {
     pthread_mutex_t mutex;
-    struct budget_policy policy; /* with every holder's claim: any thread, under the mutex */
+    struct budget_policy policy; /* with every holder's claim */
+
+    char *memory; /* of chunk_count chunks */
+    uint64_t chunk_count;
+    struct budget_chunk *chunks; /* row i is for chunk i */
+    uint64_t fresh;              /* the first chunk that was never used */
+    struct budget_chunk *hot;    /* given back, with their pages */
+    uint64_t hot_count;
+    struct budget_chunk *cold; /* given back, without */
 };
 
 struct budget *budget_new(uint64_t bytes) {
@@ -16,15 +35,88 @@ struct budget *budget_new(uint64_t bytes) {
         return NULL;
     pthread_mutex_init(&b->mutex, NULL);
     budget_policy_init(&b->policy, bytes);
+    b->chunk_count = bytes / BUDGET_CHUNK_BYTES;
+    b->chunks = calloc(b->chunk_count, sizeof *b->chunks);
+    b->memory = mmap(NULL, b->chunk_count * BUDGET_CHUNK_BYTES, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (b->memory == MAP_FAILED)
+        b->memory = NULL;
+    if (b->chunks == NULL || b->memory == NULL) {
+        budget_free(b);
+        return NULL;
+    }
     return b;
 }
 
 void budget_free(struct budget *b) {
     if (b == NULL)
         return;
+    if (b->memory != NULL)
+        munmap(b->memory, b->chunk_count * BUDGET_CHUNK_BYTES);
+    free(b->chunks);
     pthread_mutex_destroy(&b->mutex);
     free(b);
 }
+
+/* Chunks */
+
+static struct budget_chunk *pop(struct budget_chunk **list) {
+    struct budget_chunk *c = *list;
+    if (c != NULL)
+        *list = c->next;
+    return c;
+}
+
+static void push(struct budget_chunk **list, struct budget_chunk *c) {
+    c->next = *list;
+    *list = c;
+}
+
+struct budget_chunk *budget_take_chunk(struct budget *b) {
+    pthread_mutex_lock(&b->mutex);
+    struct budget_chunk *c = pop(&b->hot);
+    if (c != NULL) {
+        b->hot_count--;
+    } else if ((c = pop(&b->cold)) == NULL && b->fresh < b->chunk_count) {
+        c = &b->chunks[b->fresh];
+        c->data = b->memory + b->fresh * BUDGET_CHUNK_BYTES;
+        b->fresh++;
+    }
+    pthread_mutex_unlock(&b->mutex);
+    if (c == NULL)
+        return NULL;
+    UNPOISON(c->data);
+    c->next = NULL;
+    c->n = 0;
+    return c;
+}
+
+static bool keep_hot(struct budget *b, struct budget_chunk *c) {
+    pthread_mutex_lock(&b->mutex);
+    bool kept = b->hot_count < BUDGET_HOT_CHUNKS;
+    if (kept) {
+        push(&b->hot, c);
+        b->hot_count++;
+    }
+    pthread_mutex_unlock(&b->mutex);
+    return kept;
+}
+
+void budget_give_chunks(struct budget *b, struct budget_chunk *first) {
+    for (struct budget_chunk *c = first, *next; c != NULL; c = next) {
+        next = c->next;
+        POISON(c->data);
+        if (keep_hot(b, c))
+            continue;
+        madvise(c->data, BUDGET_CHUNK_BYTES,
+                MADV_DONTNEED); /* not under the mutex: it takes time */
+        pthread_mutex_lock(&b->mutex);
+        push(&b->cold, c);
+        pthread_mutex_unlock(&b->mutex);
+    }
+}
+
+/* Room */
 
 void budget_holder_init(struct budget_holder *h, struct loop *loop,
                         void (*granted)(struct loop_task *task)) {

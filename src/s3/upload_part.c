@@ -30,10 +30,7 @@ void upload_part_free(struct upload_part *p) {
         return;
     aws_call_cancel(p->call);
     list_remove(&p->node);
-    for (struct budget_chunk *c = p->first, *next; c != NULL; c = next) {
-        next = c->next;
-        free(c);
-    }
+    budget_give_chunks(p->budget, p->first);
     budget_give_back(p->budget, &p->room);
     EVP_MD_CTX_free(p->sha256);
     free(p->pieces);
@@ -41,7 +38,7 @@ void upload_part_free(struct upload_part *p) {
 }
 
 static size_t left_in_last(const struct upload_part *p) {
-    return p->last == NULL ? 0 : BUDGET_CHUNK_DATA_BYTES - p->last->n;
+    return p->last == NULL ? 0 : BUDGET_CHUNK_BYTES - p->last->n;
 }
 
 bool upload_part_has_room(const struct upload_part *p) {
@@ -49,11 +46,9 @@ bool upload_part_has_room(const struct upload_part *p) {
 }
 
 static enum err add_chunk(struct upload_part *p) {
-    struct budget_chunk *c = malloc(BUDGET_CHUNK_BYTES);
+    struct budget_chunk *c = budget_take_chunk(p->budget);
     if (c == NULL)
         return ERR_NO_MEMORY;
-    c->next = NULL;
-    c->n = 0;
     if (p->last == NULL)
         p->first = c;
     else
@@ -96,5 +91,5 @@ enum err upload_part_close(struct upload_part *p) {
 }
 
 uint64_t upload_part_cost(uint64_t bytes) {
-    return (bytes + BUDGET_CHUNK_DATA_BYTES - 1) / BUDGET_CHUNK_DATA_BYTES * BUDGET_CHUNK_BYTES;
+    return (bytes + BUDGET_CHUNK_BYTES - 1) / BUDGET_CHUNK_BYTES * BUDGET_CHUNK_BYTES;
 }

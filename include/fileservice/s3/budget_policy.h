@@ -24,7 +24,7 @@
 
 #include <stdint.h>
 
-#define BUDGET_CHUNK_BYTES 65536 /* with its header; one allocation */
+#define BUDGET_CHUNK_BYTES 65536
 
 #define BUDGET_WAIT_MAX_MS 30000      /* load balancers cut a silent client at 60 s */
 #define BUDGET_SLOW_WINDOW_MS 10000   /* over this time, from the part's first byte on, and again */

@@ -1,5 +1,5 @@
 /* The upload budget: the rules one by one, then hundreds of simulated uploads in virtual time. */
-#include "fileservice/s3/budget_policy.h"
+#include "fileservice/s3/budget.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -184,7 +185,7 @@ static void time_in_which_it_waited_itself_does_not_count(void **state) {
 
 #define STEP_MS 50
 #define PART_BYTES (5 * MIB)
-#define PART_ROOM ((PART_BYTES / CHUNK + 1) * CHUNK) /* with its chunks' headers */
+#define PART_ROOM ((PART_BYTES + CHUNK - 1) / CHUNK * CHUNK)
 #define ON_WAY_MAX 4
 #define UPLOADS_MAX 500
 #define END_MS 3600000
@@ -546,8 +547,52 @@ static void tricklers_delay_an_ordinary_upload_by_a_bound(void **state) {
     }
 }
 
+/* The memory itself */
+
+#define POOL_CHUNKS (BUDGET_HOT_CHUNKS + 200)
+
+static unsigned char mark_of(size_t i) { return (unsigned char)(i * 7 + 1); }
+
+static size_t pages_in_use(const struct budget_chunk *c) {
+    unsigned char present[BUDGET_CHUNK_BYTES / 4096];
+    size_t n = 0;
+    assert_int_equal(mincore(c->data, BUDGET_CHUNK_BYTES, present), 0);
+    for (size_t i = 0; i < sizeof present; i++)
+        n += present[i] & 1;
+    return n;
+}
+
+static void chunks_are_as_many_as_the_budget_and_no_two_are_the_same(void **state) {
+    static struct budget_chunk *chunks[POOL_CHUNKS];
+    struct budget *b = budget_new(POOL_CHUNKS * CHUNK);
+    (void)state;
+    assert_non_null(b);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < POOL_CHUNKS; i++) {
+            chunks[i] = budget_take_chunk(b);
+            assert_non_null(chunks[i]);
+            assert_int_equal(chunks[i]->n, 0);
+            memset(chunks[i]->data, mark_of(i), BUDGET_CHUNK_BYTES);
+        }
+        assert_null(budget_take_chunk(b));
+        for (size_t i = 0; i < POOL_CHUNKS; i++) {
+            assert_int_equal((unsigned char)chunks[i]->data[0], mark_of(i));
+            assert_int_equal((unsigned char)chunks[i]->data[BUDGET_CHUNK_BYTES - 1], mark_of(i));
+            chunks[i]->next = i + 1 < POOL_CHUNKS ? chunks[i + 1] : NULL;
+        }
+        budget_give_chunks(b, chunks[0]);
+        budget_give_chunks(b, NULL);
+        size_t pages = 0;
+        for (size_t i = 0; i < POOL_CHUNKS; i++)
+            pages += pages_in_use(chunks[i]);
+        assert_int_equal(pages, BUDGET_HOT_CHUNKS * CHUNK / 4096);
+    }
+    budget_free(b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chunks_are_as_many_as_the_budget_and_no_two_are_the_same),
         cmocka_unit_test(a_quarter_is_for_first_chunks),
         cmocka_unit_test(who_comes_first_is_served_first),
         cmocka_unit_test(who_leaves_the_line_lets_the_next_pass),
