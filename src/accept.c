@@ -125,8 +125,11 @@ bool accept_run(int listen_fd, int signal_fd, struct worker **workers, unsigned 
     bool pause = false;
     for (;;) {
         uint64_t now = clock_monotonic_ms();
-        if (timeout_ms != ACCEPT_FOREVER && now >= end)
+        if (timeout_ms != ACCEPT_FOREVER && now >= end) {
+            /* Who has connected already must not be reset by the end of the listening socket. */
+            (void)accept_burst(listen_fd, workers, worker_count, max);
             return true;
+        }
         int wait = pause ? ACCEPT_PAUSE_MS : -1;
         if (timeout_ms != ACCEPT_FOREVER && (wait < 0 || end - now < (uint64_t)wait))
             wait = (int)(end - now);

@@ -436,8 +436,11 @@ static enum err set_method(CURL *e, const struct transport_request *r) {
         size += (curl_off_t)r->body[i].n;
     bool small = size == 0 || (r->body_count == 1 && size <= TRANSPORT_SMALL_BODY_BYTES);
     bool head = span_eq(span_of(r->method), SPAN("HEAD"));
-    /* HTTPGET undoes what an earlier use of the handle said of bodies. */
-    CURLcode c = curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
+    /* Both undo what an earlier use of the handle said of bodies. With POSTFIELDS left, curl does not ask
+     * on_seek before it sends a body again: half of it would go out. */
+    CURLcode c = curl_easy_setopt(e, CURLOPT_POSTFIELDS, NULL);
+    if (c == CURLE_OK)
+        c = curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
     if (c == CURLE_OK && r->has_body)
         c = small ? set_small_body(e, r, size) : set_large_body(e, size);
     if (c == CURLE_OK && head)

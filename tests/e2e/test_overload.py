@@ -16,8 +16,8 @@ from test_uploads import content_of
 KIB = 1 << 10
 MIB = 1 << 20
 CHUNK_BYTES = 64 * KIB
-MEMORY_BYTES = 20 * MIB  # reservations of 240 chunks; a part of 5 MiB takes 81 of them
-REST_BYTES = 78 * (CHUNK_BYTES - 16)  # takes what two parts leave
+MEMORY_BYTES = 20 * MIB  # reservations of 240 chunks; a part of 5 MiB takes 80 of them
+REST_BYTES = 80 * CHUNK_BYTES  # takes what two parts leave
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ def check_whole(service, path, content):
 
 
 def test_ordinary_uploads_pass_those_that_trickle_and_those_that_stall(door, versitygw, bucket):
-    """40 clients trickle and never fill a chunk. Two hold the room of a part and stall, one of them
-    after a part that S3 has. All others finish. Who stalls is told if others waited; the second may
+    """40 clients trickle and never fill a chunk. Three hold all room, a part each, and stall, one of
+    them after a part that S3 has. All others finish. Who stalls is told if others waited; the last may
     have been in nobody's way any more, and ends well when it goes on."""
     service, path = door
     large = [content_of(11 * MIB, seed=n) for n in range(8)]
@@ -100,8 +100,8 @@ def test_ordinary_uploads_pass_those_that_trickle_and_those_that_stall(door, ver
         assert put.status == 201, f"{name}: {put.status} {put.first}"
         return time.monotonic() - start
 
-    positions = [PART_BYTES + 2 * CHUNK_BYTES, 2 * CHUNK_BYTES]
-    stalled_paths = [f"{path}/stalled-{n}" for n in range(2)]
+    positions = [PART_BYTES + 2 * CHUNK_BYTES, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES]
+    stalled_paths = [f"{path}/stalled-{n}" for n in range(3)]
     slow_paths = [f"{path}/slow-{n}" for n in range(40)]
     with (
         begun(service, stalled_paths, 11 * MIB) as stalled,
