@@ -398,6 +398,8 @@ static bool has_content_type(const struct transport_request *r) {
 /* curl's list of headers in one piece of memory: first the nodes, then their texts. */
 static enum err set_headers(struct transfer *x, const struct transport_request *r) {
     static const char *const none[] = {"Expect:", "Content-Type:"}; /* what curl must not add */
+    if (r->header_count > TRANSPORT_HEADERS_MAX)
+        return ERR_LIMIT;
     size_t own = has_content_type(r) ? 1 : 2;
     size_t count = own + r->header_count;
     size_t text_n = 0;

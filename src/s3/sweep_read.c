@@ -65,7 +65,7 @@ static enum err read_document(struct span document, const char *root, void *resu
     buf_init(&r.text, SWEEP_TEXT_MAX_BYTES);
     for (size_t i = 0; i < ROW_FIELDS; i++)
         buf_init(&r.row[i], SWEEP_TEXT_MAX_BYTES);
-    enum err e = xml_walk(document, S3_XML_MAX_BYTES * 8, &walker);
+    enum err e = xml_walk(document, (size_t)S3_XML_MAX_BYTES * 8, &walker);
     if (e == ERR_OK && !is_at(&r, 1, root))
         e = ERR_UPSTREAM;
     buf_done(&r.text);

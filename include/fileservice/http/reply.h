@@ -8,7 +8,7 @@
 
 #include "fileservice/base/buf.h"
 
-#define REPLY_HEADERS_MAX 96 /* a streamed object may have 64 of metadata */
+#define REPLY_HEADERS_MAX 160 /* those of a streamed object, S3_READ_HEADERS_MAX, and our own */
 #define REPLY_HEADERS_MAX_BYTES                                                                    \
     32768 /* a presigned Location has about 2 KiB, with a token 10 KiB */
 #define REPLY_BODY_MAX_BYTES 65536

@@ -22,7 +22,10 @@
 /* Examples of the S3 API reference, all of one time, key and host. */
 
 static const struct sigv4_credentials example_credentials = {
-    {"AKIAIOSFODNN7EXAMPLE", 20}, {"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", 40}, {NULL, 0}, NULL};
+    {"AKIAIOSFODNN7EXAMPLE", 20},
+    {"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", 40},
+    {NULL, 0},
+    NULL};
 static const struct sigv4_scope example_scope = {{"us-east-1", 9}, {"s3", 2}, 1369353600000};
 #define EXAMPLE_HOST "examplebucket.s3.amazonaws.com"
 #define EXAMPLE_DATE "20130524T000000Z"
