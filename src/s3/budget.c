@@ -91,29 +91,29 @@ struct budget_chunk *budget_take_chunk(struct budget *b) {
     return c;
 }
 
-static bool keep_hot(struct budget *b, struct budget_chunk *c) {
+/* Takes as many off the chain as may stay hot, under one lock. */
+static void keep_hot(struct budget *b, struct budget_chunk **chain) {
     pthread_mutex_lock(&b->mutex);
-    bool kept = b->hot_count < BUDGET_HOT_CHUNKS;
-    if (kept) {
-        push(&b->hot, c);
+    while (*chain != NULL && b->hot_count < BUDGET_HOT_CHUNKS) {
+        push(&b->hot, pop(chain));
         b->hot_count++;
     }
     pthread_mutex_unlock(&b->mutex);
-    return kept;
 }
 
 void budget_give_chunks(struct budget *b, struct budget_chunk *first) {
-    for (struct budget_chunk *c = first, *next; c != NULL; c = next) {
-        next = c->next;
+    for (struct budget_chunk *c = first; c != NULL; c = c->next)
         POISON(c->data);
-        if (keep_hot(b, c))
-            continue;
-        madvise(c->data, BUDGET_CHUNK_BYTES,
-                MADV_DONTNEED); /* not under the mutex: it takes time */
-        pthread_mutex_lock(&b->mutex);
-        push(&b->cold, c);
-        pthread_mutex_unlock(&b->mutex);
-    }
+    keep_hot(b, &first);
+    if (first == NULL)
+        return;
+    /* Giving pages back takes time: not under the mutex. */
+    for (struct budget_chunk *c = first; c != NULL; c = c->next)
+        madvise(c->data, BUDGET_CHUNK_BYTES, MADV_DONTNEED);
+    pthread_mutex_lock(&b->mutex);
+    while (first != NULL)
+        push(&b->cold, pop(&first));
+    pthread_mutex_unlock(&b->mutex);
 }
 
 /* Room */
