@@ -14,7 +14,7 @@ struct stream_job {
     struct exchange *exchange;
     struct s3_read *read; /* NULL once it is over */
     bool attachment;
-    bool begun; /* the head was answered */
+    bool begun; /* bytes follow the head that was answered */
 };
 
 /* The file name */
@@ -100,7 +100,7 @@ static void add_headers(const struct stream_job *j, const struct s3_read_head *h
     buf_done(&disposition);
 }
 
-static void on_head(void *context, const struct s3_read_head *head) {
+static bool on_head(void *context, const struct s3_read_head *head) {
     struct stream_job *j = context;
     struct reply r;
     char id[ERROR_REQUEST_ID_MAX_BYTES];
@@ -111,11 +111,12 @@ static void on_head(void *context, const struct s3_read_head *head) {
     exchange_note_s3_request_id(j->exchange, id);
     reply_init(&r, (unsigned)head->status);
     add_headers(j, head, &r);
-    j->begun = true;
-    if (head->status == 304)
+    if (head->status == 304) {
         exchange_reply(j->exchange, &r);
-    else
-        (void)exchange_stream(j->exchange, &r, head->length);
+        return true;
+    }
+    j->begun = exchange_stream(j->exchange, &r, head->length);
+    return j->begun;
 }
 
 /* The body and the end */

@@ -238,13 +238,15 @@ static void room_run(struct loop_task *task) {
 }
 
 bool exchange_stream(struct exchange *x, struct reply *reply, uint64_t length) {
+    unsigned status = reply->status;
     bool begun = !x->has_reply && x->state == STATE_WAIT;
-    if (begun && stream_begin(&x->stream, length) != ERR_OK) {
+    if (begun && stream_begin(&x->stream, length) != ERR_OK)
         fail(x, ERR_NO_MEMORY, "ServiceUnavailable", "There is no memory for this answer.");
-        begun = false;
-    }
-    exchange_reply(x, reply);
-    return begun && x->reply.error.err == ERR_OK;
+    exchange_reply(x, reply); /* thrown away after a failure, or turned into one */
+    begun = begun && x->reply.status == status;
+    if (!begun)
+        stream_done(&x->stream);
+    return begun;
 }
 
 bool exchange_write(struct exchange *x, struct span data) {

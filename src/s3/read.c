@@ -94,8 +94,7 @@ static enum err give_head(struct s3_read *r, int status, struct span head) {
         return ERR_UPSTREAM;
     h.request_id = transport_header(head, "x-amz-request-id");
     r->has_head = true;
-    r->events.on_head(r->events.context, &h);
-    return ERR_OK;
+    return r->events.on_head(r->events.context, &h) ? ERR_OK : ERR_CANCELLED;
 }
 
 static bool on_head(void *context, int status, struct span head) {
@@ -200,8 +199,9 @@ static void on_done(void *context, enum err e, const struct aws_response *respon
     if (r->failed_head != ERR_OK) {
         e = r->failed_head;
         error_set(&failure, e, "%s",
-                  e == ERR_LIMIT ? "S3's answer has too many headers."
-                                 : "S3 did not say how long the object is.");
+                  e == ERR_CANCELLED ? "The answer could not be begun."
+                  : e == ERR_LIMIT   ? "S3's answer has too many headers."
+                                     : "S3 did not say how long the object is.");
         finish(r, e, &failure, 0);
         return;
     }

@@ -344,6 +344,21 @@ def test_failures_before_the_first_byte_have_a_status(start_service, s3):
     assert service.get("/file/bucket/x" + STREAM).content == b"content"  # the second try
 
 
+def test_a_head_that_fits_no_answer_is_an_error_and_not_half_a_file(start_service, s3):
+    """More headers of S3's than an answer holds: nothing of the object goes out under an error."""
+    s3.put("bucket", "x", b"content")
+    service = start_service(s3)
+    much = {"x-amz-meta-much": "m" * 40_000, "Content-Length": "7"}
+    s3.script("GetObject", Answer(200, headers=much, body=b"content"))
+    check_error(service.get("/file/bucket/x" + STREAM), 503)
+    s3.script("HeadObject", Answer(200, headers=much))
+    assert service.request("HEAD", "/file/bucket/x" + STREAM).status_code == 503
+    many = {f"x-amz-meta-{n}": "m" for n in range(130)}
+    s3.script("GetObject", Answer(200, headers=many, body=b"content"))
+    check_error(service.get("/file/bucket/x" + STREAM), 500)
+    assert service.get("/file/bucket/x" + STREAM).content == b"content"
+
+
 def test_a_failed_head_has_the_status_of_its_reason(start_service, s3):
     s3.put("bucket", "x", b"content")
     service = start_service(s3)

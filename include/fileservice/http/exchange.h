@@ -64,7 +64,8 @@ void exchange_fail(struct exchange *x, const struct error *error);
 /* Answers with a body of exactly `length` bytes that is given piece by piece; the reply's own body is
  * empty. Only after on_body_end, and as the first answer. False when it cannot be begun: a failure was
  * answered, and no byte is wanted. To a HEAD no byte is sent, but its length is. */
-bool exchange_stream(struct exchange *x, struct reply *reply, uint64_t length);
+bool exchange_stream(struct exchange *x, struct reply *reply, uint64_t length)
+    __attribute__((warn_unused_result));
 /* Gives bytes of it: takes all, or none of them; then on_room follows. Ready for a caller inside the
  * HTTP client: nothing of it is called. */
 bool exchange_write(struct exchange *x, struct span data);

@@ -35,7 +35,8 @@ struct s3_read_head {
  * None comes from inside s3_read_start() or after cancel. on_head and on_data come from inside the HTTP
  * client: they store and post. */
 struct s3_read_events {
-    void (*on_head)(void *context, const struct s3_read_head *head);
+    /* False: no byte is wanted; on_done follows with ERR_CANCELLED. */
+    bool (*on_head)(void *context, const struct s3_read_head *head);
     /* Takes all of it, or none: then nothing comes until s3_read_resume(). */
     bool (*on_data)(void *context, struct span data);
     /* ERR_OK: everything was given. An error after on_head: the rest does not come. `size` is that of
