@@ -1,5 +1,6 @@
 /* Reads the settings, starts everything, accepts connections, waits for a signal, drains, stops. */
 #include "fileservice/base/clock.h"
+#include "fileservice/base/hex.h"
 #include "fileservice/base/log.h"
 #include "fileservice/config/config.h"
 #include "fileservice/handlers/handlers.h"
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -26,6 +28,10 @@
 #define MAIN_SETTINGS_MAX_BYTES 1048576
 #define MAIN_LAST_SECONDS 5 /* of the shutdown: for aborts and the log flush */
 #define MAIN_POLL_MS 50     /* how often the drain looks whether it is done */
+#define MAIN_CONSOLE_MS 500 /* of the shutdown, the very last: for standard output */
+#define MAIN_FLUSH_POLL_MS 5
+#define MAIN_FAILED_START_MS 2000 /* for the logs of a start that failed */
+#define MAIN_INSTANCE_BYTES 4
 
 struct program {
     struct config config;
@@ -44,6 +50,7 @@ struct program {
     unsigned worker_count;
     int signal_fd;
     int listen_fd;
+    uint64_t end_ms; /* monotonic; when the shutdown must be over */
 };
 
 /* Settings */
@@ -117,35 +124,99 @@ static enum err start_credentials(struct program *p, struct error *error) {
     return credentials_source_start(&options, &p->credentials, error);
 }
 
-static void use_sinks(struct program *p) {
-    struct log_sink sinks[LOG_SINKS_MAX];
-    size_t n = 0;
-    if (p->console != NULL)
-        sinks[n++] = logs_console_sink(p->console);
-    if (p->cloudwatch != NULL)
-        sinks[n++] = logs_cloudwatch_sink(p->cloudwatch);
-    log_start(p->config.log_level, p->config.log_format, sinks, n);
+static void on_stdout_dropped(uint64_t lines) {
+    struct log_field field = {"dropped", {NULL, 0}, (int64_t)lines};
+    log_event(LOG_WARN, LOG_STREAM_DEFAULT,
+              "log lines were dropped on standard output: its reader is too slow", &field, 1);
 }
 
-static enum err start_logs(struct program *p, struct error *error) {
-    const struct config *c = &p->config;
-    enum err e = ERR_OK;
-    p->console = logs_console_start(STDOUT_FILENO, c->log_format);
+static void on_logs_outage(const struct error *error) {
+    struct log_field fields[] = {
+        {"error", span_of(error->message), 0},
+        {"code", span_of(error->code), 0},
+    };
+    log_event(LOG_ERROR, LOG_STREAM_DEFAULT, "log lines do not reach CloudWatch", fields,
+              sizeof fields / sizeof *fields);
+}
+
+static void on_logs_recovery(uint64_t dropped) {
+    struct log_field field = {"dropped", {NULL, 0}, (int64_t)dropped};
+    if (dropped > 0)
+        log_event(LOG_WARN, LOG_STREAM_DEFAULT, "log lines were dropped on their way to CloudWatch",
+                  &field, 1);
+    else
+        log_message(LOG_INFO, "log lines reach CloudWatch again, none was dropped");
+}
+
+static void on_logs_rejected(uint64_t lines) {
+    struct log_field field = {"rejected", {NULL, 0}, (int64_t)lines};
+    log_event(LOG_WARN, LOG_STREAM_DEFAULT, "CloudWatch rejected log lines", &field, 1);
+}
+
+static void on_logs_no_retention(const struct error *error) {
+    struct log_field field = {"error", span_of(error->message), 0};
+    log_event(LOG_WARN, LOG_STREAM_DEFAULT,
+              "the retention of the new log group could not be set: it keeps lines for ever",
+              &field, 1);
+}
+
+static bool wants_colours(const struct config *c) {
+    const char *no_color =
+        getenv("NO_COLOR");                // NOLINT(concurrency-mt-unsafe): nobody sets variables
+    const char *terminal = getenv("TERM"); // NOLINT(concurrency-mt-unsafe)
+    return c->log_format == LOG_TEXT && isatty(STDOUT_FILENO) == 1 &&
+           (no_color == NULL || no_color[0] == '\0') && /* https://no-color.org */
+           (terminal == NULL || strcmp(terminal, "dumb") != 0);
+}
+
+/* A name of this run of the program. */
+static void name_instance(char out[2 * MAIN_INSTANCE_BYTES + 1]) {
+    unsigned char random[MAIN_INSTANCE_BYTES] = {0};
+    ssize_t got = getrandom(random, sizeof random, 0);
+    (void)got; /* a few bytes are never cut short */
+    hex_encode(random, sizeof random, out);
+}
+
+static enum err start_console(struct program *p, struct error *error) {
+    char instance[2 * MAIN_INSTANCE_BYTES + 1];
+    struct logs_console_options options = {
+        .fd = STDOUT_FILENO,
+        .colours = wants_colours(&p->config),
+        .on_dropped = on_stdout_dropped,
+    };
+    name_instance(instance);
+    log_configure(p->config.log_level, p->config.log_format, instance);
+    p->console = logs_console_start(&options);
     if (p->console == NULL)
         return error_set(error, ERR_NO_MEMORY, "the console writer does not start");
-    if (c->log_group != NULL) {
-        struct logs_cloudwatch_options options = {
-            .endpoint = c->logs_endpoint,
-            .region = c->region,
-            .group = c->log_group,
-            .format = c->log_format,
-            .credentials = p->credentials,
-            .connect_ms = c->s3_connect_timeout_ms,
-            .silence_ms = c->s3_timeout_ms,
-        };
-        e = logs_cloudwatch_start(&options, &p->cloudwatch, error);
+    struct log_sink sink = logs_console_sink(p->console);
+    log_add_sink(&sink);
+    return ERR_OK;
+}
+
+static enum err start_shipper(struct program *p, struct error *error) {
+    const struct config *c = &p->config;
+    struct logs_cloudwatch_options options = {
+        .endpoint = c->logs_endpoint,
+        .region = c->region,
+        .group = c->log_group,
+        .retention_days = c->log_retention_days,
+        .queue_bytes = c->log_queue_bytes,
+        .credentials = p->credentials,
+        .connect_ms = c->s3_connect_timeout_ms,
+        .silence_ms = c->s3_timeout_ms,
+        .on_outage = on_logs_outage,
+        .on_recovery = on_logs_recovery,
+        .on_rejected = on_logs_rejected,
+        .on_no_retention = on_logs_no_retention,
+    };
+    if (c->log_group == NULL)
+        return ERR_OK;
+    enum err e = logs_cloudwatch_start(&options, &p->cloudwatch, error);
+    if (e == ERR_OK) {
+        struct log_sink sink = logs_cloudwatch_sink(p->cloudwatch);
+        log_add_sink(&sink);
     }
-    use_sinks(p);
     return e;
 }
 
@@ -272,9 +343,11 @@ static enum err start(struct program *p, struct error *error) {
     enum err e = transport_global_init();
     if (e != ERR_OK)
         return error_set(error, e, "the HTTP client cannot be initialised");
-    e = start_credentials(p, error);
+    e = start_console(p, error);
     if (e == ERR_OK)
-        e = start_logs(p, error);
+        e = start_credentials(p, error);
+    if (e == ERR_OK)
+        e = start_shipper(p, error);
     if (e != ERR_OK)
         return e;
     p->auth = auth_new((const char *const *)c->api_keys.items, c->api_keys.count);
@@ -321,6 +394,7 @@ static bool wait_for_clients(const struct program *p, uint64_t deadline_ms) {
 static bool drain(struct program *p) {
     const struct config *c = &p->config;
     uint64_t begin_ms = clock_monotonic_ms();
+    p->end_ms = begin_ms + (uint64_t)c->shutdown_timeout_s * 1000;
     uint64_t last_s = c->shutdown_timeout_s > MAIN_LAST_SECONDS ? MAIN_LAST_SECONDS : 0;
     uint64_t deadline_ms = begin_ms + (c->shutdown_timeout_s - last_s) * 1000;
     log_message(LOG_INFO, "shutting down: draining for at most %u s", c->shutdown_timeout_s);
@@ -341,20 +415,55 @@ static bool drain(struct program *p) {
     return wait_for_clients(p, deadline_ms + last_s * 1000 / 2);
 }
 
-static void flush_logs(struct program *p) {
-    log_message(LOG_INFO, "stopped");
-    log_stop();
-    struct logs_cloudwatch_counts counts = logs_cloudwatch_stop(p->cloudwatch, 2000);
-    uint64_t lost = logs_console_stop(p->console, 500);
-    if (p->cloudwatch != NULL && counts.dropped > 0)
-        (void)fprintf(stderr, "%llu log lines were dropped on their way to CloudWatch\n",
-                      (unsigned long long)counts.dropped);
+/* What is left of the shutdown, less what comes after. */
+static unsigned time_left_ms(const struct program *p, uint64_t reserve_ms) {
+    uint64_t now = clock_monotonic_ms();
+    return p->end_ms > now + reserve_ms ? (unsigned)(p->end_ms - now - reserve_ms) : 0;
+}
+
+/* False after a second signal. */
+static bool flush_cloudwatch(struct program *p) {
+    if (p->cloudwatch == NULL)
+        return true;
+    logs_cloudwatch_flush(p->cloudwatch, time_left_ms(p, MAIN_CONSOLE_MS));
+    while (!logs_cloudwatch_is_flushed(p->cloudwatch))
+        if (signal_came(p, MAIN_FLUSH_POLL_MS))
+            return false;
+    return true;
+}
+
+static void flush_console(struct program *p) {
+    if (p->console == NULL)
+        return;
+    unsigned left = time_left_ms(p, 0);
+    uint64_t lost = logs_console_stop(p->console, left > MAIN_CONSOLE_MS ? left : MAIN_CONSOLE_MS);
     if (lost > 0)
         (void)fprintf(stderr, "%llu log lines were dropped on standard output\n",
                       (unsigned long long)lost);
 }
 
-static void stop(struct program *p) {
+/* The last threads that log end here; only then may the sinks go. False after a second signal. */
+static bool stop_logs(struct program *p) {
+    log_message(LOG_INFO, "stopped");
+    bool in_order = flush_cloudwatch(p);
+    if (!in_order)
+        return false;
+    credentials_source_stop(p->credentials);
+    flush_console(p);
+    log_stop();
+    if (p->cloudwatch != NULL) {
+        uint64_t dropped = logs_cloudwatch_counts(p->cloudwatch).dropped;
+        if (dropped > 0)
+            (void)fprintf(stderr, "%llu log lines were dropped on their way to CloudWatch\n",
+                          (unsigned long long)dropped);
+    }
+    logs_cloudwatch_free(p->cloudwatch);
+    logs_console_free(p->console);
+    return true;
+}
+
+/* False after a second signal: then nothing was freed. */
+static bool stop(struct program *p) {
     for (unsigned i = 0; p->workers != NULL && i < p->worker_count; i++)
         if (p->workers[i] != NULL)
             worker_stop(p->workers[i]);
@@ -367,8 +476,8 @@ static void stop(struct program *p) {
         }
         worker_free(p->workers[i]);
     }
-    flush_logs(p);
-    credentials_source_stop(p->credentials);
+    if (!stop_logs(p))
+        return false;
     budget_free(p->budget);
     auth_free(p->auth);
     free(p->workers);
@@ -378,22 +487,23 @@ static void stop(struct program *p) {
     if (p->signal_fd >= 0)
         close(p->signal_fd);
     transport_global_done();
+    return true;
 }
 
 static int serve(struct program *p) {
     struct error error;
     if (start(p, &error) != ERR_OK) {
         (void)fprintf(stderr, "fileservice does not start: %s\n", error.message);
-        stop(p);
+        p->end_ms = clock_monotonic_ms() + MAIN_FAILED_START_MS;
+        (void)stop(p);
         return EXIT_FAILURE;
     }
     log_message(LOG_INFO, "fileservice %s listens on %s:%u", FILESERVICE_VERSION, p->config.host,
                 (unsigned)p->config.port);
     (void)accept_run(p->listen_fd, p->signal_fd, p->workers, p->worker_count,
                      p->config.max_connections, ACCEPT_FOREVER);
-    if (!drain(p))
+    if (!drain(p) || !stop(p))
         _exit(EXIT_FAILURE); /* a second signal: at once */
-    stop(p);
     return EXIT_SUCCESS;
 }
 

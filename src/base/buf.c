@@ -34,8 +34,8 @@ void buf_clear(struct buf *b) {
         b->p[0] = '\0';
 }
 
-/* Room for n more bytes and the NUL; false after setting the error. */
-static bool buf_reserve(struct buf *b, size_t n) {
+/* And room for the NUL. */
+bool buf_reserve(struct buf *b, size_t n) {
     if (b->error != ERR_OK)
         return false;
     if (n > b->max - b->n) {

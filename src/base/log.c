@@ -4,33 +4,43 @@
 #include "fileservice/base/json.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fileservice/base/banned.h"
 
 #define LOG_MESSAGE_MAX_BYTES 1024 /* of log_message; cut beyond */
 
-/* Written by main while no other thread logs, read by all. */
 static struct {
-    enum log_level level;
+    enum log_level level; /* this and the next two: by main, before other threads log */
     enum log_format format;
-    struct log_sink sinks[LOG_SINKS_MAX];
-    size_t sink_count;
-} settings = {.level = LOG_INFO, .format = LOG_TEXT};
+    char instance[LOG_INSTANCE_MAX_BYTES];
+    struct log_sink sinks[LOG_SINKS_MAX]; /* the first `sink_count` never change */
+    atomic_size_t sink_count;             /* any thread */
+    atomic_uint_least64_t number;         /* any thread; of the last line */
+} front = {.level = LOG_INFO, .format = LOG_TEXT};
 
-void log_start(enum log_level level, enum log_format format, const struct log_sink *sinks,
-               size_t count) {
-    settings.level = level;
-    settings.format = format;
-    settings.sink_count = count < LOG_SINKS_MAX ? count : LOG_SINKS_MAX;
-    for (size_t i = 0; i < settings.sink_count; i++)
-        settings.sinks[i] = sinks[i];
+void log_configure(enum log_level level, enum log_format format, const char *instance) {
+    size_t n = strnlen(instance, sizeof front.instance - 1);
+    front.level = level;
+    front.format = format;
+    memcpy(front.instance, instance, n);
+    front.instance[n] = '\0';
 }
 
-void log_stop(void) { settings.sink_count = 0; }
+void log_add_sink(const struct log_sink *sink) {
+    size_t n = atomic_load(&front.sink_count);
+    if (n == LOG_SINKS_MAX)
+        return;
+    front.sinks[n] = *sink;
+    atomic_store(&front.sink_count, n + 1);
+}
 
-bool log_enabled(enum log_level level) { return level >= settings.level; }
+void log_stop(void) { atomic_store(&front.sink_count, 0); }
+
+bool log_enabled(enum log_level level) { return level >= front.level; }
 
 const char *log_level_name(enum log_level level) {
     switch (level) {
@@ -69,17 +79,23 @@ static void append_member(struct buf *b, const char *name, struct span text) {
     json_append_string(b, text);
 }
 
-static void format_json(struct buf *b, const char *time, enum log_level level,
-                        enum log_stream stream, const char *message, const struct log_field *fields,
-                        size_t count) {
+static void format_json(struct buf *b, const char *time, const struct log_head *head,
+                        const struct log_field *fields, size_t count) {
     buf_append_byte(b, '{');
     append_member(b, "time", span_of(time));
     buf_append_byte(b, ',');
-    append_member(b, "level", span_of(log_level_name(level)));
+    append_member(b, "level", span_of(log_level_name(head->level)));
     buf_append_byte(b, ',');
-    append_member(b, "stream", span_of(log_stream_name(stream)));
+    append_member(b, "stream", span_of(log_stream_name(head->stream)));
     buf_append_byte(b, ',');
-    append_member(b, "message", span_of(message));
+    append_member(b, "message", span_of(head->message));
+    buf_append_byte(b, ',');
+    if (head->instance[0] != '\0') {
+        append_member(b, "instance", span_of(head->instance));
+        buf_append_byte(b, ',');
+    }
+    append_name(b, "seq");
+    buf_append_u64(b, head->number);
     for (size_t i = 0; i < count; i++) {
         if (is_absent(&fields[i]))
             continue;
@@ -101,15 +117,22 @@ static bool is_plain(struct span s) {
     return s.n > 0;
 }
 
-/* "12:00:00.000 info  message  name=value name="with blanks"": for people in front of a terminal. */
-static void format_text(struct buf *b, const char *time, enum log_level level, const char *message,
+/* Without control bytes, and always UTF-8. */
+static void append_plain(struct buf *b, struct span s) {
+    bool utf8 = span_is_utf8(s);
+    for (; s.n > 0; s = span_from(s, 1)) {
+        unsigned char c = (unsigned char)s.p[0];
+        buf_append_byte(b, c < ' ' || c == 0x7F || (c > 0x7F && !utf8) ? ' ' : s.p[0]);
+    }
+}
+
+/* For people in front of a terminal: the day and the instance are known to who looks on. */
+static void format_text(struct buf *b, const char *time, const struct log_head *head,
                         const struct log_field *fields, size_t count) {
-    struct span clock = span_from(span_of(time), 11); /* the day is known to who looks on */
-    clock.n -= 1;
+    struct span clock = {time + strlen("2026-11-24T"), LOG_TEXT_TIME_BYTES};
     buf_append(b, clock);
-    buf_append_format(b, " %-5s ", log_level_name(level));
-    for (struct span m = span_of(message); m.n > 0; m = span_from(m, 1))
-        buf_append_byte(b, (unsigned char)m.p[0] < ' ' || m.p[0] == 0x7F ? ' ' : m.p[0]);
+    buf_append_format(b, " %-*s ", LOG_TEXT_LEVEL_BYTES, log_level_name(head->level));
+    append_plain(b, span_of(head->message));
     for (size_t i = 0; i < count; i++) {
         if (is_absent(&fields[i]))
             continue;
@@ -121,17 +144,18 @@ static void format_text(struct buf *b, const char *time, enum log_level level, c
         else
             json_append_string(b, fields[i].text);
     }
+    buf_append_text(b, " seq=");
+    buf_append_u64(b, head->number);
 }
 
-void log_format_line(struct buf *b, enum log_format format, int64_t wall_ms, enum log_level level,
-                     enum log_stream stream, const char *message, const struct log_field *fields,
-                     size_t count) {
+void log_format_line(struct buf *b, enum log_format format, const struct log_head *head,
+                     const struct log_field *fields, size_t count) {
     char time[CLOCK_RFC3339_BYTES];
-    clock_format_rfc3339_ms(wall_ms, time);
+    clock_format_rfc3339_ms(head->wall_ms, time);
     if (format == LOG_JSON)
-        format_json(b, time, level, stream, message, fields, count);
+        format_json(b, time, head, fields, count);
     else
-        format_text(b, time, level, message, fields, count);
+        format_text(b, time, head, fields, count);
 }
 
 /* Where there is no sink: before the start, after the end. */
@@ -145,19 +169,27 @@ void log_event(enum log_level level, enum log_stream stream, const char *message
                const struct log_field *fields, size_t count) {
     if (!log_enabled(level))
         return;
-    struct log_line line = {.wall_ms = clock_wall_ms(), .level = level, .stream = stream};
+    struct log_head head = {
+        .wall_ms = clock_wall_ms(),
+        .level = level,
+        .stream = stream,
+        .message = message,
+        .instance = front.instance,
+        .number = atomic_fetch_add_explicit(&front.number, 1, memory_order_relaxed) + 1,
+    };
     struct buf b;
     buf_init(&b, LOG_LINE_MAX_BYTES);
-    log_format_line(&b, settings.format, line.wall_ms, level, stream, message, fields, count);
+    log_format_line(&b, front.format, &head, fields, count);
     if (buf_error(&b) != ERR_OK) {
         /* Too long, or no memory: the event itself must not be lost with its fields. */
         buf_clear(&b);
-        log_format_line(&b, settings.format, line.wall_ms, level, stream, message, NULL, 0);
+        log_format_line(&b, front.format, &head, NULL, 0);
     }
-    line.text = buf_span(&b);
-    for (size_t i = 0; i < settings.sink_count && line.text.n > 0; i++)
-        settings.sinks[i].write(settings.sinks[i].context, &line);
-    if (settings.sink_count == 0)
+    struct log_line line = {head.wall_ms, level, stream, buf_span(&b)};
+    size_t sinks = atomic_load(&front.sink_count);
+    for (size_t i = 0; i < sinks; i++)
+        front.sinks[i].write(front.sinks[i].context, &line);
+    if (sinks == 0)
         write_to_stderr(&b);
     buf_done(&b);
 }

@@ -21,6 +21,12 @@ static const struct setting_word levels[] = {{"debug", LOG_DEBUG}, {"info", LOG_
                                              {"warn", LOG_WARN},   {"warning", LOG_WARN},
                                              {"error", LOG_ERROR}, {NULL, 0}};
 static const struct setting_word formats[] = {{"json", LOG_JSON}, {"text", LOG_TEXT}, {NULL, 0}};
+/* CloudWatch Logs API reference, PutRetentionPolicy; 0: not set */
+static const struct setting_word retentions[] = {
+    {"0", 0},       {"1", 1},       {"3", 3},       {"5", 5},       {"7", 7},       {"14", 14},
+    {"30", 30},     {"60", 60},     {"90", 90},     {"120", 120},   {"150", 150},   {"180", 180},
+    {"365", 365},   {"400", 400},   {"545", 545},   {"731", 731},   {"1096", 1096}, {"1827", 1827},
+    {"2192", 2192}, {"2557", 2557}, {"2922", 2922}, {"3288", 3288}, {"3653", 3653}, {NULL, 0}};
 static const struct setting_word booleans[] = {
     {"true", 1}, {"false", 0}, {"1", 1}, {"0", 0}, {NULL, 0}};
 
@@ -116,6 +122,8 @@ const struct setting settings[] = {
      FIELD(log_group),
      .is_good = rule_is_log_group,
      .rule = "must be 1 to 512 of A-Z, a-z, 0-9 and _./#- and must not begin with aws/"},
+    WORD("AWS_CLOUDWATCH_LOGS_RETENTION_DAYS", log_retention_days, "30", retentions),
+    NUMBER("LOG_QUEUE_BYTES", log_queue_bytes, "8388608", CONFIG_LOG_QUEUE_MIN_BYTES, GIB),
 
     {.name = "CORS_ORIGINS", .kind = SETTING_ORIGINS, FIELD(cors_origins), .initial = "*"},
     WORD("ENVIRONMENT", environment, "production", environments),

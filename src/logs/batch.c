@@ -53,27 +53,48 @@ static int compare_times(const void *left, const void *right) {
     return *a < *b ? -1 : *a > *b; /* stable: they all stand in one array */
 }
 
-enum err logs_batch_body(const char *group, const char *stream, const struct logs_event *events,
-                         size_t count, struct buf *out) {
-    const struct logs_event **sorted = calloc(count > 0 ? count : 1, sizeof(void *));
+static bool is_ascending(const struct logs_event *events, size_t count) {
+    for (size_t i = 1; i < count; i++)
+        if (events[i].wall_ms < events[i - 1].wall_ms)
+            return false;
+    return true;
+}
+
+static void append_event(struct buf *out, const struct logs_event *e, bool first) {
+    buf_append_text(out, first ? "{\"timestamp\":" : ",{\"timestamp\":");
+    buf_append_u64(out, e->wall_ms > 0 ? (uint64_t)e->wall_ms : 0);
+    buf_append_text(out, ",\"message\":");
+    json_append_string(out, e->message);
+    buf_append_byte(out, '}');
+}
+
+static enum err append_sorted(struct buf *out, const struct logs_event *events, size_t count) {
+    const struct logs_event **sorted = calloc(count, sizeof(void *));
     if (sorted == NULL)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++)
         sorted[i] = &events[i];
     qsort(sorted, count, sizeof(void *), compare_times);
+    for (size_t i = 0; i < count; i++)
+        append_event(out, sorted[i], i == 0);
+    free(sorted);
+    return ERR_OK;
+}
+
+enum err logs_batch_body(const char *group, const char *stream, const struct logs_event *events,
+                         size_t count, struct buf *out) {
+    enum err e = ERR_OK;
     buf_append_text(out, "{\"logGroupName\":");
     json_append_string(out, span_of(group));
     buf_append_text(out, ",\"logStreamName\":");
     json_append_string(out, span_of(stream));
     buf_append_text(out, ",\"logEvents\":[");
-    for (size_t i = 0; i < count; i++) {
-        buf_append_text(out, i > 0 ? ",{\"timestamp\":" : "{\"timestamp\":");
-        buf_append_u64(out, sorted[i]->wall_ms > 0 ? (uint64_t)sorted[i]->wall_ms : 0);
-        buf_append_text(out, ",\"message\":");
-        json_append_string(out, sorted[i]->message);
-        buf_append_byte(out, '}');
-    }
+    if (is_ascending(events,
+                     count)) /* unless a clock stepped back, or workers overtook one another */
+        for (size_t i = 0; i < count; i++)
+            append_event(out, &events[i], i == 0);
+    else
+        e = append_sorted(out, events, count);
     buf_append_text(out, "]}");
-    free(sorted);
-    return buf_error(out);
+    return e != ERR_OK ? e : buf_error(out);
 }

@@ -5,12 +5,17 @@
 
 #include "fileservice/base/banned.h"
 
-/* clang-analyzer-unix.Malloc does not see that a line leaves its list before it is freed. */
-static struct queue_line *line_of(struct list *node) {
-    return CONTAINER_OF(node, struct queue_line, node);
+/* What stands before the text of a line in a block, unaligned. */
+struct line_head {
+    int64_t wall_ms;
+    size_t n;
+};
+
+static struct queue_block *block_of(struct list *node) {
+    return CONTAINER_OF(node, struct queue_block, node);
 }
 
-static size_t cost_of(const struct queue_line *l) { return sizeof *l + l->n; }
+static size_t cost_of(const struct queue_block *b) { return sizeof *b + b->capacity; }
 
 void queue_init(struct queue *q, size_t max_bytes) {
     memset(q, 0, sizeof *q);
@@ -20,118 +25,158 @@ void queue_init(struct queue *q, size_t max_bytes) {
         list_init(&q->waiting[i]);
 }
 
-/* Takes a waiting line out of its list. */
-static void unlink_waiting(struct queue *q, struct queue_line *l) {
-    list_remove(&l->node);
-    q->count[l->stream]--;
-    q->text_bytes[l->stream] -= l->n;
+void queue_done(struct queue *q) {
+    for (size_t i = 0; i < LOG_STREAM_COUNT; i++)
+        while (!list_is_empty(&q->waiting[i])) {
+            struct queue_block *b = block_of(q->waiting[i].next);
+            list_remove(&b->node);
+            free(b);
+        }
+    pthread_mutex_destroy(&q->mutex);
 }
 
-static void free_line(struct queue *q, struct queue_line *l) {
-    q->bytes -= cost_of(l);
-    free(l);
+/* Takes a waiting block out of its list. */
+static void unlink_waiting(struct queue *q, enum log_stream stream, struct queue_block *b) {
+    list_remove(&b->node);
+    q->bytes -= cost_of(b);
+    q->text_bytes[stream] -= b->text_bytes;
 }
 
-static void count_dropped(struct queue *q) {
-    q->counts.dropped++;
-    q->unsaid++;
+/* Lines are lost. */
+static void count_dropped(struct queue *q, size_t lines, size_t text_bytes) {
+    q->counts.dropped += lines;
+    q->counts.queue_bytes -= text_bytes;
 }
 
-/* The stream whose first line is the older; NULL when nothing waits. */
-static struct queue_line *oldest(struct queue *q) {
-    struct queue_line *found = NULL;
+/* Gives up the block that began to wait first. False when none waits. */
+static bool drop_oldest(struct queue *q) {
+    struct queue_block *found = NULL;
+    enum log_stream stream = LOG_STREAM_DEFAULT;
     for (size_t i = 0; i < LOG_STREAM_COUNT; i++) {
         if (list_is_empty(&q->waiting[i]))
             continue;
-        struct queue_line *l = line_of(q->waiting[i].next); // NOLINT(clang-analyzer-unix.Malloc)
-        if (found == NULL || l->wall_ms < found->wall_ms)
-            found = l;
+        struct queue_block *b = block_of(q->waiting[i].next);
+        if (found == NULL || b->order < found->order) {
+            found = b;
+            stream = (enum log_stream)i;
+        }
     }
-    return found;
-}
-
-static bool make_room(struct queue *q, size_t cost) {
-    if (cost > q->max_bytes)
+    if (found == NULL)
         return false;
-    while (cost > q->max_bytes - q->bytes) {
-        struct queue_line *l = oldest(q);
-        if (l == NULL)
-            return false; /* all of the room is under way */
-        unlink_waiting(q, l);
-        free_line(q, l);
-        count_dropped(q);
-    }
+    unlink_waiting(q, stream, found);
+    count_dropped(q, found->lines, found->text_bytes);
+    free(found);
     return true;
 }
 
-size_t queue_put(struct queue *q, const struct log_line *line) {
+/* A block at the end of the stream, with room for `need` bytes; NULL when there can be none. */
+static struct queue_block *add_block(struct queue *q, enum log_stream stream, size_t need) {
+    size_t capacity = need > QUEUE_BLOCK_BYTES ? need : QUEUE_BLOCK_BYTES;
+    size_t cost = sizeof(struct queue_block) + capacity;
+    if (cost > q->max_bytes)
+        return NULL;
+    while (cost > q->max_bytes - q->bytes)
+        if (!drop_oldest(q))
+            return NULL;
+    struct queue_block *b = malloc(cost);
+    if (b == NULL)
+        return NULL;
+    *b = (struct queue_block){.order = q->order++, .capacity = capacity};
+    list_append(&q->waiting[stream], &b->node);
+    q->bytes += cost;
+    return b;
+}
+
+static struct queue_block *block_with_room(struct queue *q, enum log_stream stream, size_t need) {
+    if (!list_is_empty(&q->waiting[stream])) {
+        struct queue_block *last = block_of(q->waiting[stream].prev);
+        if (need <= last->capacity - last->used)
+            return last;
+    }
+    return add_block(q, stream, need);
+}
+
+static void append(struct queue_block *b, const struct log_line *line) {
+    struct line_head head = {line->wall_ms, line->text.n};
+    memcpy(b->bytes + b->used, &head, sizeof head);
+    if (head.n > 0)
+        memcpy(b->bytes + b->used + sizeof head, line->text.p, head.n);
+    b->used += sizeof head + head.n;
+    b->text_bytes += head.n;
+    b->lines++;
+}
+
+bool queue_put(struct queue *q, const struct log_line *line) {
+    bool much = false;
     pthread_mutex_lock(&q->mutex);
+    struct queue_block *b = NULL;
     q->counts.produced++;
-    struct queue_line *l = NULL;
-    if (make_room(q, sizeof *l + line->text.n))
-        l = malloc(sizeof *l + line->text.n);
-    if (l == NULL) {
-        count_dropped(q);
+    if (!q->closed)
+        b = block_with_room(q, line->stream, sizeof(struct line_head) + line->text.n);
+    if (b == NULL) {
+        count_dropped(q, 1, 0);
     } else {
-        l->stream = line->stream;
-        l->wall_ms = line->wall_ms;
-        l->n = line->text.n;
-        if (l->n > 0)
-            memcpy(l->text, line->text.p, l->n);
-        list_append(&q->waiting[l->stream], &l->node);
-        q->count[l->stream]++;
-        q->text_bytes[l->stream] += l->n;
-        q->bytes += cost_of(l);
+        size_t before = q->text_bytes[line->stream];
+        append(b, line);
+        q->text_bytes[line->stream] += line->text.n;
+        q->counts.queue_bytes += line->text.n;
+        much =
+            before < LOGS_SEND_AFTER_BYTES && q->text_bytes[line->stream] >= LOGS_SEND_AFTER_BYTES;
     }
-    size_t waiting = q->text_bytes[line->stream];
     pthread_mutex_unlock(&q->mutex);
-    return waiting;
+    return much;
 }
 
-void queue_take(struct queue *q, enum log_stream stream, size_t max, struct list *taken) {
+void queue_take(struct queue *q, enum log_stream stream, size_t text_bytes, struct list *taken) {
+    size_t got = 0;
     pthread_mutex_lock(&q->mutex);
-    for (size_t i = 0; i < max && !list_is_empty(&q->waiting[stream]); i++) {
-        struct queue_line *l = line_of(q->waiting[stream].next);
-        unlink_waiting(q, l);
-        list_append(taken, &l->node);
+    while (got < text_bytes && !list_is_empty(&q->waiting[stream])) {
+        struct queue_block *b = block_of(q->waiting[stream].next);
+        unlink_waiting(q, stream, b);
+        list_append(taken, &b->node);
+        got += b->text_bytes;
     }
     pthread_mutex_unlock(&q->mutex);
 }
 
-void queue_give_back(struct queue *q, enum log_stream stream, struct list *taken) {
+size_t queue_text_bytes(struct queue *q, enum log_stream stream) {
     pthread_mutex_lock(&q->mutex);
-    while (!list_is_empty(taken)) {
-        struct queue_line *l = line_of(taken->prev);
-        list_remove(&l->node);
-        list_append(q->waiting[stream].next, &l->node); /* before the first: to the front */
-        q->count[stream]++;
-        q->text_bytes[stream] += l->n;
-    }
-    pthread_mutex_unlock(&q->mutex);
-}
-
-void queue_release(struct queue *q, struct list *taken, size_t rejected, bool delivered) {
-    pthread_mutex_lock(&q->mutex);
-    for (size_t i = 0; !list_is_empty(taken); i++) {
-        struct queue_line *l = line_of(taken->next); // NOLINT(clang-analyzer-unix.Malloc)
-        list_remove(&l->node);
-        free_line(q, l);
-        if (i < rejected)
-            q->counts.rejected++;
-        else if (delivered)
-            q->counts.delivered++;
-        else
-            count_dropped(q);
-    }
-    pthread_mutex_unlock(&q->mutex);
-}
-
-uint64_t queue_take_unsaid(struct queue *q) {
-    pthread_mutex_lock(&q->mutex);
-    uint64_t n = q->unsaid;
-    q->unsaid = 0;
+    size_t n = q->text_bytes[stream];
     pthread_mutex_unlock(&q->mutex);
     return n;
+}
+
+bool queue_read(const struct queue_block *block, size_t *at, struct queue_line *ret) {
+    struct line_head head;
+    if (*at == block->used)
+        return false;
+    memcpy(&head, block->bytes + *at, sizeof head);
+    *ret = (struct queue_line){head.wall_ms, {block->bytes + *at + sizeof head, head.n}};
+    *at += sizeof head + head.n;
+    return true;
+}
+
+void queue_count_sent(struct queue *q, size_t lines, size_t text_bytes,
+                      const size_t rejected[LOGS_REJECT_COUNT]) {
+    pthread_mutex_lock(&q->mutex);
+    for (size_t i = 0; i < LOGS_REJECT_COUNT; i++) {
+        q->counts.rejected[i] += rejected[i];
+        lines -= rejected[i];
+    }
+    q->counts.delivered += lines;
+    q->counts.queue_bytes -= text_bytes;
+    pthread_mutex_unlock(&q->mutex);
+}
+
+void queue_close(struct queue *q) {
+    pthread_mutex_lock(&q->mutex);
+    struct logs_cloudwatch_counts *c = &q->counts;
+    q->closed = true;
+    c->dropped = c->produced - c->delivered;
+    for (size_t i = 0; i < LOGS_REJECT_COUNT; i++)
+        c->dropped -= c->rejected[i];
+    c->queue_bytes = 0;
+    pthread_mutex_unlock(&q->mutex);
 }
 
 struct logs_cloudwatch_counts queue_counts(struct queue *q) {
@@ -139,10 +184,4 @@ struct logs_cloudwatch_counts queue_counts(struct queue *q) {
     struct logs_cloudwatch_counts counts = q->counts;
     pthread_mutex_unlock(&q->mutex);
     return counts;
-}
-
-void queue_done(struct queue *q) {
-    for (size_t i = 0; i < LOG_STREAM_COUNT; i++)
-        queue_release(q, &q->waiting[i], 0, false);
-    pthread_mutex_destroy(&q->mutex);
 }

@@ -229,11 +229,12 @@ def test_a_cloudwatch_that_is_down_costs_no_request(start_service, s3):
         s3,
         AWS_CLOUDWATCH_LOGS_ENDPOINT=f"http://127.0.0.1:{free_port()}",
         AWS_CLOUDWATCH_LOGS_LOG_GROUP="/tests/down",
+        SHUTDOWN_TIMEOUT_SECONDS="4",
     )
     for number in range(20):
         answer = ask(service, f"down-{number}", "GET", "/healthz")
         assert answer.status_code == 200 and answer.elapsed.total_seconds() < 1
     service.signal()
-    assert service.wait_end(15) == 0
+    assert service.wait_end(6) == 0
     ids = [line.get("request_id") for line in service.logs()]
     assert all(f"down-{number}" in ids for number in range(20)), "standard output is not complete"

@@ -23,6 +23,9 @@ void buf_done(struct buf *b);             /* frees; b may be zeroed or done alre
 void buf_done_secret(struct buf *b);      /* wipes, then frees */
 void buf_clear(struct buf *b);            /* n = 0 and no error; keeps the memory */
 
+/* Makes room for n more bytes, so that appending them moves nothing; false after setting the error. */
+bool buf_reserve(struct buf *b, size_t n);
+
 void buf_append(struct buf *b, struct span s);
 void buf_append_byte(struct buf *b, char c);
 void buf_append_text(struct buf *b, const char *text);

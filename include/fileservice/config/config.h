@@ -13,9 +13,11 @@
 
 #include <stdint.h>
 
-#define CONFIG_EXIT_CODE 78               /* EX_CONFIG of sysexits.h */
-#define CONFIG_PART_MIN_BYTES 5242880     /* 5 MiB: S3's smallest part but the last */
-#define CONFIG_PARTS_MAX 10000            /* S3's most parts of one upload */
+#define CONFIG_EXIT_CODE 78           /* EX_CONFIG of sysexits.h */
+#define CONFIG_PART_MIN_BYTES 5242880 /* 5 MiB: S3's smallest part but the last */
+#define CONFIG_PARTS_MAX 10000        /* S3's most parts of one upload */
+#define CONFIG_LOG_QUEUE_MIN_BYTES                                                                 \
+    1048576 /* some lines of the longest kind, for both streams; ours */
 #define CONFIG_EXPIRES_MAX_SECONDS 604800 /* 7 days: SigV4's longest presigned URL */
 
 enum config_environment { CONFIG_DEVELOPMENT, CONFIG_TESTING, CONFIG_PRODUCTION };
@@ -49,7 +51,9 @@ struct config {
     struct url_endpoint s3_public_endpoint; /* as s3_endpoint when not set */
     enum config_addressing s3_addressing;
     struct url_endpoint logs_endpoint;
-    char *log_group; /* NULL: CloudWatch off */
+    char *log_group;             /* NULL: CloudWatch off */
+    uint32_t log_retention_days; /* of a group that is made; 0: not set */
+    uint64_t log_queue_bytes;
 
     /* The door. */
     bool cors_any;

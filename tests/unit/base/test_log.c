@@ -35,7 +35,8 @@ static int start(void **state) {
     static const struct log_sink sink = {see, NULL};
     (void)state;
     memset(&seen, 0, sizeof seen);
-    log_start(LOG_INFO, LOG_JSON, &sink, 1);
+    log_configure(LOG_INFO, LOG_JSON, "0a1b2c3d");
+    log_add_sink(&sink);
     return 0;
 }
 
@@ -93,17 +94,30 @@ static void a_line_has_the_fields_in_order_and_leaves_out_empty_text(void **stat
     struct buf b;
     (void)state;
     buf_init(&b, 1000);
-    log_format_line(&b, LOG_JSON, 1369353600007, LOG_WARN, LOG_STREAM_SERVICE, "say \"x\"", fields,
-                    4);
+    struct log_head head = {.wall_ms = 1369353600007,
+                            .level = LOG_WARN,
+                            .stream = LOG_STREAM_SERVICE,
+                            .message = "say \"x\"",
+                            .instance = "0a1b2c3d",
+                            .number = 42};
+    log_format_line(&b, LOG_JSON, &head, fields, 4);
     assert_string_equal(buf_text(&b),
                         "{\"time\":\"2013-05-24T00:00:00.007Z\",\"level\":\"warn\",\"stream\":"
-                        "\"service\",\"message\":\"say \\\"x\\\"\",\"path\":\"/a b\","
-                        "\"status\":201,\"left\":-5}");
+                        "\"service\",\"message\":\"say \\\"x\\\"\",\"instance\":\"0a1b2c3d\","
+                        "\"seq\":42,\"path\":\"/a b\",\"status\":201,\"left\":-5}");
     buf_clear(&b);
-    log_format_line(&b, LOG_TEXT, 1369353600007, LOG_ERROR, LOG_STREAM_SERVICE, "one\ntwo", fields,
-                    4);
-    assert_string_equal(buf_text(&b),
-                        "00:00:00.007 error one two path=\"/a b\" status=201 left=-5");
+    head.level = LOG_ERROR;
+    head.message = "one\ntwo \xC3\xA9";
+    log_format_line(&b, LOG_TEXT, &head, fields, 4);
+    assert_string_equal(
+        buf_text(&b),
+        "00:00:00.007 error one two \xC3\xA9 path=\"/a b\" status=201 left=-5 seq=42");
+    assert_memory_equal(b.p + LOG_TEXT_TIME_BYTES + 1, "error", LOG_TEXT_LEVEL_BYTES);
+    buf_clear(&b);
+    head.message = "\xC3\xA9\xFF";
+    head.level = LOG_WARN;
+    log_format_line(&b, LOG_TEXT, &head, NULL, 0);
+    assert_string_equal(buf_text(&b), "00:00:00.007 warn      seq=42"); /* always UTF-8 */
     buf_done(&b);
 }
 
@@ -116,6 +130,22 @@ static void levels_below_the_threshold_are_not_formatted(void **state) {
     assert_int_equal(seen.level, LOG_INFO);
     assert_int_equal(seen.stream, LOG_STREAM_DEFAULT);
     assert_non_null(strstr(seen.text, "\"message\":\"yes 7\""));
+}
+
+static uint64_t number_of(const char *line) {
+    const char *at = strstr(line, "\"seq\":");
+    assert_non_null(at);
+    return strtoull(at + 6, NULL, 10);
+}
+
+static void every_line_has_the_next_number(void **state) {
+    (void)state;
+    log_message(LOG_INFO, "first");
+    uint64_t first = number_of(seen.text);
+    log_message(LOG_DEBUG, "below the threshold");
+    log_event(LOG_WARN, LOG_STREAM_SERVICE, "second", NULL, 0);
+    assert_int_equal(number_of(seen.text), first + 1);
+    assert_non_null(strstr(seen.text, "\"instance\":\"0a1b2c3d\""));
 }
 
 static void a_line_that_is_too_long_keeps_its_message(void **state) {
@@ -137,6 +167,7 @@ int main(void) {
         cmocka_unit_test(json_members_have_commas_between_them),
         cmocka_unit_test(a_line_has_the_fields_in_order_and_leaves_out_empty_text),
         cmocka_unit_test_setup_teardown(levels_below_the_threshold_are_not_formatted, start, stop),
+        cmocka_unit_test_setup_teardown(every_line_has_the_next_number, start, stop),
         cmocka_unit_test_setup_teardown(a_line_that_is_too_long_keeps_its_message, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,6 +118,8 @@ static const char defaults[] = "AWS_ACCESS_KEY_ID=\n"
                                "AWS_S3_ADDRESSING_STYLE=auto\n"
                                "AWS_CLOUDWATCH_LOGS_ENDPOINT=https://logs.us-east-1.amazonaws.com\n"
                                "AWS_CLOUDWATCH_LOGS_LOG_GROUP=\n"
+                               "AWS_CLOUDWATCH_LOGS_RETENTION_DAYS=30\n"
+                               "LOG_QUEUE_BYTES=8388608\n"
                                "CORS_ORIGINS=*\n"
                                "ENVIRONMENT=production\n"
                                "HOST=0.0.0.0\n"
@@ -211,6 +213,7 @@ static void a_number_outside_its_bounds_is_refused(void **state) {
         {"SHUTDOWN_DELAY_SECONDS", 0, 3600, "SHUTDOWN_TIMEOUT_SECONDS", "3600"},
         {"UPLOAD_MEMORY_BYTES", 20971520, 1099511627776, NULL, NULL},
         {"UPLOAD_SWEEP_AGE_HOURS", 0, 8760, NULL, NULL},
+        {"LOG_QUEUE_BYTES", 1048576, 1073741824, NULL, NULL},
     };
     size_t numbers = 0;
     for (size_t i = 0; i < settings_count; i++)
@@ -273,6 +276,10 @@ static void a_value_is_read_or_refused_by_its_rule(void **state) {
         {"AWS_S3_ADDRESSING_STYLE", "path", "path"},
         {"AWS_S3_ADDRESSING_STYLE", "VIRTUAL", "virtual"},
         {"AWS_S3_ADDRESSING_STYLE", "paths", NULL},
+        {"AWS_CLOUDWATCH_LOGS_RETENTION_DAYS", "0", "0"},
+        {"AWS_CLOUDWATCH_LOGS_RETENTION_DAYS", "3653", "3653"},
+        {"AWS_CLOUDWATCH_LOGS_RETENTION_DAYS", "2", NULL},
+        {"AWS_CLOUDWATCH_LOGS_RETENTION_DAYS", "-1", NULL},
         {"AWS_CLOUDWATCH_LOGS_ENDPOINT", "http://127.0.0.1:4566", "http://127.0.0.1:4566"},
         {"AWS_CLOUDWATCH_LOGS_ENDPOINT", "nothing", NULL},
         {"AWS_CLOUDWATCH_LOGS_LOG_GROUP", "/a/B-1_.#", "/a/B-1_.#"},

@@ -17,6 +17,29 @@
 
 static char big[65536];
 
+static uint64_t told; /* by on_dropped; read after the stop */
+static struct logs_console *telling;
+
+static void on_dropped(uint64_t lines) {
+    told += lines;
+    struct log_sink sink = logs_console_sink(telling);
+    struct log_line line = {1, LOG_WARN, LOG_STREAM_DEFAULT, SPAN("{\"dropped\":1}")};
+    sink.write(sink.context, &line); /* as the front end does when it logs this */
+}
+
+static struct logs_console *start(int fd) {
+    struct logs_console_options options = {.fd = fd, .on_dropped = on_dropped};
+    told = 0;
+    telling = logs_console_start(&options);
+    return telling;
+}
+
+static uint64_t stop(struct logs_console *c, unsigned timeout_ms) {
+    uint64_t dropped = logs_console_stop(c, timeout_ms);
+    logs_console_free(c);
+    return dropped;
+}
+
 static void write_line(struct logs_console *c, struct span text) {
     struct log_sink sink = logs_console_sink(c);
     struct log_line line = {1, LOG_INFO, LOG_STREAM_DEFAULT, text};
@@ -28,13 +51,13 @@ static void lines_come_out_whole_and_in_order(void **state) {
     int fds[2];
     char text[64];
     assert_int_equal(pipe(fds), 0);
-    struct logs_console *c = logs_console_start(fds[1], LOG_JSON);
+    struct logs_console *c = start(fds[1]);
     assert_non_null(c);
     for (int i = 0; i < 1000; i++) {
         int n = snprintf(text, sizeof text, "line %d", i);
         write_line(c, (struct span){text, (size_t)n});
     }
-    assert_int_equal(logs_console_stop(c, 5000), 0);
+    assert_int_equal(stop(c, 5000), 0);
     close(fds[1]);
     FILE *in = fdopen(fds[0], "r");
     assert_non_null(in);
@@ -52,13 +75,13 @@ static void a_reader_that_does_not_read_costs_lines_and_not_time(void **state) {
     (void)state;
     int fds[2];
     assert_int_equal(pipe(fds), 0);
-    struct logs_console *c = logs_console_start(fds[1], LOG_JSON);
+    struct logs_console *c = start(fds[1]);
     assert_non_null(c);
     memset(big, 'x', sizeof big);
     uint64_t written = 0;
-    for (; written < 64; written++) /* four times what the buffer holds */
+    for (; written < 512; written++) /* four times what the buffer holds */
         write_line(c, (struct span){big, sizeof big});
-    uint64_t dropped = logs_console_stop(c, 100);
+    uint64_t dropped = stop(c, 100);
     assert_true(dropped > 0 && dropped <= written);
     close(fds[0]);
     close(fds[1]);
@@ -66,7 +89,7 @@ static void a_reader_that_does_not_read_costs_lines_and_not_time(void **state) {
 
 /* Reads until "dropped" was seen, or the end. */
 static bool reads_dropped(int fd) {
-    static char all[8 << 20];
+    static char all[32 << 20];
     size_t n = 0;
     struct pollfd p = {.fd = fd, .events = POLLIN};
     while (poll(&p, 1, 10000) > 0 && n < sizeof all - 1) {
@@ -85,10 +108,10 @@ static void a_line_says_how_many_were_dropped(void **state) {
     (void)state;
     int fds[2];
     assert_int_equal(pipe(fds), 0);
-    struct logs_console *c = logs_console_start(fds[1], LOG_JSON);
+    struct logs_console *c = start(fds[1]);
     assert_non_null(c);
     memset(big, 'x', sizeof big);
-    for (int i = 0; i < 64; i++)
+    for (int i = 0; i < 512; i++)
         write_line(c, (struct span){big, sizeof big});
     /* The reader comes back; the next line finds the writer awake. */
     fcntl(fds[0], F_SETPIPE_SZ, 1 << 20);
@@ -100,7 +123,9 @@ static void a_line_says_how_many_were_dropped(void **state) {
     }
     write_line(c, SPAN("after"));
     assert_true(reads_dropped(fds[0]));
-    assert_true(logs_console_stop(c, 5000) > 0);
+    uint64_t dropped = stop(c, 5000);
+    assert_true(dropped > 0);
+    assert_int_equal(told, dropped);
     close(fds[0]);
     close(fds[1]);
 }
@@ -109,13 +134,61 @@ static void a_reader_that_went_away_ends_writing_and_not_the_process(void **stat
     (void)state;
     int fds[2];
     assert_int_equal(pipe(fds), 0);
-    struct logs_console *c = logs_console_start(fds[1], LOG_TEXT);
+    struct logs_console *c = start(fds[1]);
     assert_non_null(c);
     close(fds[0]);
     write_line(c, SPAN("to nobody"));
-    uint64_t dropped = logs_console_stop(c, 1000);
+    uint64_t dropped = stop(c, 1000);
     assert_int_equal(dropped, 1);
     close(fds[1]);
+}
+
+static void lines_after_the_stop_are_counted_and_not_written(void **state) {
+    (void)state;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    struct logs_console *c = start(fds[1]);
+    assert_non_null(c);
+    write_line(c, SPAN("in time"));
+    assert_int_equal(logs_console_stop(c, 1000), 0);
+    write_line(c, SPAN("late"));
+    assert_int_equal(logs_console_dropped(c), 1);
+    logs_console_free(c);
+    char text[64];
+    assert_int_equal(read(fds[0], text, sizeof text), 8);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void a_terminal_gets_the_level_in_colour_and_the_text_as_it_is(void **state) {
+    static const struct {
+        enum log_level level;
+        const char *line;
+        const char *want;
+    } rows[] = {
+        {LOG_INFO, "12:00:00.000 info  hello a=b",
+         "\033[2m12:00:00.000\033[0m \033[32minfo \033[0m hello a=b\n"},
+        {LOG_ERROR, "12:00:00.000 error hello",
+         "\033[2m12:00:00.000\033[0m \033[31merror\033[0m hello\n"},
+        {LOG_WARN, "short", "short\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int fds[2];
+        char text[128] = "";
+        assert_int_equal(pipe(fds), 0);
+        struct logs_console_options options = {.fd = fds[1], .colours = true};
+        struct logs_console *c = logs_console_start(&options);
+        assert_non_null(c);
+        struct log_sink sink = logs_console_sink(c);
+        struct log_line line = {1, rows[i].level, LOG_STREAM_DEFAULT, span_of(rows[i].line)};
+        sink.write(sink.context, &line);
+        assert_int_equal(stop(c, 1000), 0);
+        assert_true(read(fds[0], text, sizeof text - 1) > 0);
+        assert_string_equal(text, rows[i].want);
+        close(fds[0]);
+        close(fds[1]);
+    }
 }
 
 int main(void) {
@@ -124,6 +197,8 @@ int main(void) {
         cmocka_unit_test(a_reader_that_does_not_read_costs_lines_and_not_time),
         cmocka_unit_test(a_line_says_how_many_were_dropped),
         cmocka_unit_test(a_reader_that_went_away_ends_writing_and_not_the_process),
+        cmocka_unit_test(lines_after_the_stop_are_counted_and_not_written),
+        cmocka_unit_test(a_terminal_gets_the_level_in_colour_and_the_text_as_it_is),
     };
     (void)signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,53 @@
+#include "report.h"
+
+#include "fileservice/base/banned.h"
+
+void report_failure(struct report *r, const struct logs_cloudwatch_options *options,
+                    unsigned failures, const struct error *error) {
+    if (failures == 0)
+        r->failing++;
+    if (failures + 1 < REPORT_OUTAGE_FAILURES || r->outage)
+        return;
+    r->outage = true;
+    if (options->on_outage != NULL)
+        options->on_outage(error);
+}
+
+void report_success(struct report *r, bool had_failed) {
+    if (had_failed)
+        r->failing--;
+}
+
+static uint64_t all_rejected(const struct logs_cloudwatch_counts *c) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < LOGS_REJECT_COUNT; i++)
+        n += c->rejected[i];
+    return n;
+}
+
+void report_look(struct report *r, const struct logs_cloudwatch_options *options,
+                 struct queue *queue, uint64_t now_ms, bool now_or_never) {
+    struct logs_cloudwatch_counts c = queue_counts(queue);
+    uint64_t dropped = c.dropped - r->told_dropped;
+    uint64_t rejected = all_rejected(&c) - r->told_rejected;
+    bool settled = c.dropped == r->seen_dropped;
+    r->seen_dropped = c.dropped;
+    if (r->failing > 0 || (dropped == 0 && rejected == 0 && !r->outage)) {
+        r->since_ms = 0;
+        return;
+    }
+    if (r->since_ms == 0)
+        r->since_ms = now_ms;
+    bool late = now_ms - r->since_ms >= LOGS_REPORT_EVERY_MS;
+    if (!now_or_never && !late && !(settled && now_ms >= r->quiet_until_ms))
+        return;
+    r->since_ms = 0;
+    r->quiet_until_ms = now_ms + LOGS_REPORT_EVERY_MS;
+    r->told_dropped = c.dropped;
+    r->told_rejected += rejected;
+    if (rejected > 0 && options->on_rejected != NULL)
+        options->on_rejected(rejected);
+    if ((dropped > 0 || r->outage) && options->on_recovery != NULL)
+        options->on_recovery(dropped);
+    r->outage = false;
+}

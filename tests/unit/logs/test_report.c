@@ -1,0 +1,159 @@
+/* What an operator is told of an outage: once that it began, once what it cost. */
+#include "report.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct {
+    unsigned outages;
+    unsigned recoveries;
+    uint64_t dropped;
+    unsigned rejections;
+    uint64_t rejected;
+} told;
+
+static void on_outage(const struct error *error) {
+    assert_non_null(error);
+    told.outages++;
+}
+
+static void on_recovery(uint64_t dropped) {
+    told.recoveries++;
+    told.dropped += dropped;
+}
+
+static void on_rejected(uint64_t lines) {
+    told.rejections++;
+    told.rejected += lines;
+}
+
+static const struct logs_cloudwatch_options options = {
+    .on_outage = on_outage, .on_recovery = on_recovery, .on_rejected = on_rejected};
+static const struct logs_cloudwatch_options nobody;
+static const struct error failure = {.err = ERR_UNREACHABLE};
+
+static int start(void **state) {
+    (void)state;
+    memset(&told, 0, sizeof told);
+    return 0;
+}
+
+static void fail_batch(struct report *r, unsigned times) {
+    for (unsigned i = 0; i < times; i++)
+        report_failure(r, &options, i, &failure);
+}
+
+static void two_failures_are_no_outage(void **state) {
+    (void)state;
+    struct queue q;
+    struct report r = {0};
+    queue_init(&q, 100000);
+    fail_batch(&r, 2);
+    report_look(&r, &options, &q, 1000, false);
+    report_success(&r, true);
+    report_look(&r, &options, &q, 2000, false);
+    assert_int_equal(told.outages, 0);
+    assert_int_equal(told.recoveries, 0);
+    queue_done(&q);
+}
+
+static void an_outage_has_a_line_at_each_end(void **state) {
+    (void)state;
+    struct queue q;
+    struct report r = {0};
+    queue_init(&q, 100000);
+    fail_batch(&r, 50);
+    assert_int_equal(told.outages, 1);
+    q.counts.dropped = 7;
+    report_look(&r, &options, &q, 1000, false);
+    assert_int_equal(told.recoveries, 0); /* it goes on */
+    report_success(&r, true);
+    q.counts.dropped = 9;
+    report_look(&r, &options, &q, 2000, false);
+    assert_int_equal(told.recoveries, 0); /* lines are still being dropped */
+    report_look(&r, &options, &q, 2001, false);
+    assert_int_equal(told.recoveries, 1);
+    assert_int_equal(told.dropped, 9);
+    report_look(&r, &options, &q, 99000, false);
+    assert_int_equal(told.recoveries, 1);
+    queue_done(&q);
+}
+
+static void an_outage_ends_when_both_streams_flow(void **state) {
+    (void)state;
+    struct queue q;
+    struct report r = {0};
+    queue_init(&q, 100000);
+    fail_batch(&r, 3);
+    fail_batch(&r, 3);
+    report_success(&r, true);
+    report_look(&r, &options, &q, 1000, false);
+    assert_int_equal(told.recoveries, 0);
+    report_success(&r, true);
+    report_look(&r, &options, &q, 1001, false);
+    assert_int_equal(told.recoveries, 1);
+    assert_int_equal(told.dropped, 0);
+    queue_done(&q);
+}
+
+static void lasting_loss_is_told_of_every_ten_seconds(void **state) {
+    (void)state;
+    struct queue q;
+    struct report r = {0};
+    queue_init(&q, 100000);
+    for (uint64_t now = 1; now <= 60000; now += 100) {
+        q.counts.dropped++;
+        report_look(&r, &options, &q, now, false);
+    }
+    assert_in_range(told.recoveries, 4, 6);
+    report_look(&r, &options, &q, 60001, true);
+    assert_int_equal(told.dropped, 600);
+    queue_done(&q);
+}
+
+static void rejected_lines_are_told_of_at_once_and_then_every_ten_seconds(void **state) {
+    (void)state;
+    struct queue q;
+    struct report r = {0};
+    queue_init(&q, 100000);
+    for (uint64_t now = 20000; now < 40000; now += 100) {
+        q.counts.rejected[LOGS_REJECT_TOO_OLD]++;
+        report_look(&r, &options, &q, now, false);
+    }
+    assert_int_equal(told.rejections, 2);
+    assert_int_equal(told.rejected, 1 + 100);
+    assert_int_equal(told.recoveries, 0);
+    queue_done(&q);
+}
+
+static void nobody_needs_to_listen(void **state) {
+    (void)state;
+    struct queue q;
+    struct report r = {0};
+    queue_init(&q, 100000);
+    for (unsigned i = 0; i < 5; i++)
+        report_failure(&r, &nobody, i, &failure);
+    report_success(&r, true);
+    q.counts.dropped = q.counts.rejected[LOGS_REJECT_INVALID] = 3;
+    report_look(&r, &nobody, &q, 20000, true);
+    assert_false(r.outage);
+    queue_done(&q);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(two_failures_are_no_outage, start),
+        cmocka_unit_test_setup(an_outage_has_a_line_at_each_end, start),
+        cmocka_unit_test_setup(an_outage_ends_when_both_streams_flow, start),
+        cmocka_unit_test_setup(lasting_loss_is_told_of_every_ten_seconds, start),
+        cmocka_unit_test_setup(rejected_lines_are_told_of_at_once_and_then_every_ten_seconds,
+                               start),
+        cmocka_unit_test_setup(nobody_needs_to_listen, start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
