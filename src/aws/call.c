@@ -44,6 +44,13 @@ struct aws_call {
     struct loop_timer wait;    /* before the next try */
     unsigned attempt;          /* counts from 1 */
     enum retry_kind last;      /* why there was a retry */
+
+    unsigned operation; /* what the report says, from here on */
+    struct trace trace;
+    uint64_t started_us;
+    uint64_t head_us; /* when the sink saw the head; 0: not yet */
+    int status;       /* of the last try */
+    char request_id[ERROR_REQUEST_ID_MAX_BYTES];
 };
 
 static void call_free(struct aws_call *c) {
@@ -54,9 +61,48 @@ static void call_free(struct aws_call *c) {
     free(c);
 }
 
+/* Telling how it ended */
+
+/* Of a try that begins: nothing came yet. */
+static void forget_response(struct aws_call *c) {
+    c->status = 0;
+    c->request_id[0] = '\0';
+}
+
+static void remember_response(struct aws_call *c, int status, struct span head) {
+    struct span id = transport_header(head, "x-amz-request-id");
+    size_t n = id.n < sizeof c->request_id ? id.n : 0; /* cut, it would be another's */
+    c->status = status;
+    if (n > 0)
+        memcpy(c->request_id, id.p, n);
+    c->request_id[n] = '\0';
+}
+
+static void report(const struct aws_call *c, enum err e, unsigned attempts,
+                   const struct error *error) {
+    const struct aws_client *client = c->client;
+    if (client->on_call == NULL)
+        return;
+    struct aws_report r = {
+        .operation = c->operation,
+        .trace = &c->trace,
+        .err = e,
+        .error = error,
+        .attempts = attempts,
+        .duration_us = (c->head_us != 0 ? c->head_us : clock_monotonic_us()) - c->started_us,
+        .status = c->status,
+        .request_id = span_of(c->request_id),
+    };
+    client->on_call(client->on_call_context, &r);
+}
+
 void aws_call_cancel(struct aws_call *call) {
-    if (call != NULL)
-        call_free(call);
+    struct error error;
+    if (call == NULL)
+        return;
+    error_set(&error, ERR_CANCELLED, "The call was given up.");
+    report(call, ERR_CANCELLED, call->attempt, &error);
+    call_free(call);
 }
 
 /* What to sign with */
@@ -125,6 +171,9 @@ static enum err copy_request(struct aws_call *c, const struct aws_request *r) {
         c->sink = *r->sink;
     c->silence_ms = r->silence_ms != 0 ? r->silence_ms : c->client->silence_ms;
     c->response_max_bytes = r->response_max_bytes;
+    c->operation = r->operation;
+    if (r->trace != NULL)
+        c->trace = *r->trace;
     return ERR_OK;
 }
 
@@ -216,6 +265,8 @@ static transport_done try_done;
 static bool on_head(void *context, int status, struct span head) {
     struct aws_call *c = context;
     c->streams = true;
+    c->head_us = clock_monotonic_us();
+    remember_response(c, status, head);
     return c->sink.on_head(c->sink.context, status, head);
 }
 
@@ -268,6 +319,7 @@ static enum err send_signed(struct aws_call *c, const struct sigv4_credentials *
 
 static void finish(struct aws_call *c, enum err e, const struct aws_response *response,
                    const struct error *error) {
+    report(c, e, response->attempts, error);
     c->done(c->context, e, response, error);
     call_free(c);
 }
@@ -279,6 +331,7 @@ static void start_try(struct loop_timer *timer) {
     struct error error;
     struct credentials *credentials = NULL;
     c->attempt++;
+    forget_response(c);
     enum err e = credentials_get(c->client->credentials, &credentials, &error);
     if (e == ERR_OK) {
         struct sigv4_credentials k = aws_client_signing(c->client, credentials);
@@ -340,6 +393,8 @@ static bool try_again(struct aws_call *c, enum retry_kind kind, struct span head
 static void try_done(void *context, enum err err, const struct transport_response *r) {
     struct aws_call *c = context;
     c->transfer = NULL;
+    if (!c->streams) /* else what the sink saw counts, also when the rest did not come */
+        remember_response(c, r->status, r->head);
     struct aws_response response = {.status = r->status,
                                     .head = r->head,
                                     .body = r->body,
@@ -378,6 +433,7 @@ enum err aws_call_start(struct aws_client *client, const struct aws_request *req
     c->done = done;
     c->context = context;
     c->wait.fire = start_try;
+    c->started_us = clock_monotonic_us();
     buf_init(&c->copy, CALL_COPY_MAX_BYTES);
     enum err e = copy_request(c, request);
     if (e == ERR_OK)

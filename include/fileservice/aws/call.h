@@ -6,8 +6,25 @@
 
 #include "fileservice/aws/credentials.h"
 #include "fileservice/aws/retry.h"
+#include "fileservice/base/trace.h"
 #include "fileservice/base/url.h"
 #include "fileservice/net/transport.h"
+
+/* How a call ended, for log lines and metrics. Borrowed for the call of `on_call`. */
+struct aws_report {
+    unsigned operation;        /* of its aws_request */
+    const struct trace *trace; /* never NULL; empty texts when there was none */
+    /* ERR_OK, how it failed, or ERR_CANCELLED when its owner ended it, or its sink wanted no more. */
+    enum err err;
+    const struct error *error; /* never NULL; clear on ERR_OK */
+    unsigned attempts;         /* tries begun; 0: it failed or was ended before the first */
+    /* From aws_call_start() to the end, with all tries and the waits between them. When a sink took
+     * the answer, to its head: how long its reader takes says nothing of AWS. */
+    uint64_t duration_us;
+    /* Of the last try: 0 and empty when no response came. */
+    int status;
+    struct span request_id; /* x-amz-request-id */
+};
 
 /* What all calls of one loop to one service share. Fields are set by its owner, all borrowed. */
 struct aws_client {
@@ -20,8 +37,12 @@ struct aws_client {
     uint32_t connect_ms;
     uint32_t silence_ms;
     struct retry_bucket bucket; /* retry_bucket_init() */
-    int64_t clock_skew_ms;      /* AWS's clock minus ours; learnt from RequestTimeTooSkewed */
-    struct sigv4_memo memo;     /* of `memo_of`; both are the client's own */
+    /* Told once of each call that was started, when it ends, before its `done`: of every success,
+     * failure and cancel. It only looks on: it starts and cancels nothing. NULL: nobody is told. */
+    void (*on_call)(void *context, const struct aws_report *report);
+    void *on_call_context;
+    int64_t clock_skew_ms;  /* AWS's clock minus ours; learnt from RequestTimeTooSkewed */
+    struct sigv4_memo memo; /* of `memo_of`; both are the client's own */
     struct credentials *memo_of;
 };
 
@@ -52,6 +73,8 @@ struct aws_request {
      * and not tried again: what came is with the sink. */
     const struct transport_sink *sink;
     size_t response_max_bytes; /* 0: the transport's */
+    unsigned operation;        /* the caller's own number for it, for the report */
+    const struct trace *trace; /* for whom it is; NULL: for nobody */
 };
 
 /* The outcome of the last try. Borrowed for the call of `done`. */
@@ -83,7 +106,7 @@ enum err aws_call_start(struct aws_client *client, const struct aws_request *req
     __attribute__((warn_unused_result));
 /* The sink can take bytes again; see transport_resume(). */
 void aws_call_resume(struct aws_call *call);
-/* Ends it; `done` is not called. NULL is fine. */
+/* Ends it; `done` is not called, `on_call` is. NULL is fine. */
 void aws_call_cancel(struct aws_call *call);
 
 #endif

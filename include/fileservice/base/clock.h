@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 uint64_t clock_monotonic_ms(void); /* for deadlines and durations; any thread */
+uint64_t clock_monotonic_us(void); /* the same clock, finer */
 int64_t clock_wall_ms(void);       /* milliseconds since 1970 UTC; any thread */
 
 #define CLOCK_RFC3339_BYTES 25 /* "2026-11-24T12:00:00.000Z" and NUL */
