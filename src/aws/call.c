@@ -356,7 +356,10 @@ static void learn_clock(struct aws_client *client, struct span head) {
 static void learn(struct aws_client *client, const struct aws_response *response,
                   const struct error *error) {
     struct span code = span_of(error->code);
-    if (span_eq(code, SPAN("RequestTimeTooSkewed")))
+    /* S3 names it; other services find such a signature expired, or not yet current. When it was another
+     * fault, the clocks are found to agree. */
+    if (span_eq(code, SPAN("RequestTimeTooSkewed")) ||
+        span_eq(code, SPAN("InvalidSignatureException")))
         learn_clock(client, response->head);
     if (span_eq(code, SPAN("ExpiredToken")) || span_eq(code, SPAN("ExpiredTokenException")))
         credentials_refresh_soon(client->credentials);

@@ -41,7 +41,7 @@ struct aws_client {
      * failure and cancel. It only looks on: it starts and cancels nothing. NULL: nobody is told. */
     void (*on_call)(void *context, const struct aws_report *report);
     void *on_call_context;
-    int64_t clock_skew_ms;  /* AWS's clock minus ours; learnt from RequestTimeTooSkewed */
+    int64_t clock_skew_ms;  /* AWS's clock minus ours; learnt when it refuses our time */
     struct sigv4_memo memo; /* of `memo_of`; both are the client's own */
     struct credentials *memo_of;
 };
