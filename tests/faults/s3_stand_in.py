@@ -13,20 +13,14 @@ import base64
 import dataclasses
 import hashlib
 import re
-import socket
-import struct
-import threading
 import time
 import urllib.parse
 import uuid
-from collections import defaultdict, deque
 from email.utils import formatdate
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-HEAD_MAX_BYTES = 65536
-PIECE_BYTES = 65536
-TLS_HANDSHAKE = 0x16
+from scripted_server import PIECE_BYTES, Connection, Gone, ScriptedServer
 
 
 @dataclasses.dataclass
@@ -80,10 +74,6 @@ class Upload:
     begun: float = dataclasses.field(default_factory=time.time)
 
 
-class _Gone(Exception):
-    """The connection has ended, or is to be ended."""
-
-
 def operation_of(method, bucket, key, query):
     if not bucket:
         return {"GET": "ListBuckets"}.get(method, "Unknown")
@@ -110,65 +100,22 @@ def error_body(code):
     return f"<Error><Code>{escape(code)}</Code><Message>scripted {escape(code)}</Message></Error>"
 
 
-class _Connection:
-    """One connection of a client, kept alive from request to request."""
-
-    def __init__(self, server, s):
-        self.server = server
-        self.s = s
-        self.buffered = b""
-
-    def run(self):
-        try:
-            while True:
-                self._one_request()
-        except (OSError, _Gone):
-            pass
-        finally:
-            self.server.forget(self.s)
-
-    def _receive(self):
-        piece = self.s.recv(PIECE_BYTES)
-        if not piece:
-            raise _Gone
-        return piece
-
-    def _read_head(self):
-        while b"\r\n\r\n" not in self.buffered:
-            if len(self.buffered) > HEAD_MAX_BYTES:
-                raise _Gone
-            self.buffered += self._receive()
-            if self.buffered[0] == TLS_HANDSHAKE:
-                self.s.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                raise _Gone
-        head, self.buffered = self.buffered.split(b"\r\n\r\n", 1)
-        lines = head.decode("latin-1").split("\r\n")
-        method, target, _ = lines[0].split(" ", 2)
-        headers = {}
-        for line in lines[1:]:
-            name, value = line.split(":", 1)
-            headers[name.strip().lower()] = value.strip()
-        return method, target, headers
-
+class _Connection(Connection):
     def _read_body(self, headers, keep, reset_after):
         """Returns (the bytes, or b"" when they are not kept, digest, size, first piece, whole)."""
-        left = int(headers.get("content-length", "0"))
         digest, size, first, kept = hashlib.sha256(), 0, b"", []
-        while left > 0:
-            if reset_after is not None and size >= reset_after:
-                return b"", digest.hexdigest(), size, first, False
-            if not self.buffered:
-                try:
-                    self.buffered = self._receive()
-                except (OSError, _Gone):
+        whole = int(headers.get("content-length", "0"))
+        try:
+            for piece in self._body_pieces(whole):
+                digest.update(piece)
+                size += len(piece)
+                first = first if len(first) >= PIECE_BYTES else (first + piece)[:PIECE_BYTES]
+                if keep:
+                    kept.append(piece)
+                if reset_after is not None and reset_after <= size < whole:
                     return b"", digest.hexdigest(), size, first, False
-            piece, self.buffered = self.buffered[:left], self.buffered[left:]
-            digest.update(piece)
-            size += len(piece)
-            left -= len(piece)
-            first = first if len(first) >= PIECE_BYTES else (first + piece)[:PIECE_BYTES]
-            if keep:
-                kept.append(piece)
+        except (OSError, Gone):
+            return b"", digest.hexdigest(), size, first, False
         return b"".join(kept), digest.hexdigest(), size, first, True
 
     def _one_request(self):
@@ -188,8 +135,8 @@ class _Connection:
         self.server.record(request)
         if not whole:
             if reset_after is not None:
-                self.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            raise _Gone
+                self._reset()
+            raise Gone
         if answer is not None and answer.late:
             self.server.stopping.wait(answer.delay_s)
             answer = None
@@ -198,12 +145,11 @@ class _Connection:
 
     def _answer(self, request, answer):
         if answer.hang:
-            while True:
-                self._receive()  # until the other side gives up
+            self._hang()
         if answer.delay_s:
             self.server.stopping.wait(answer.delay_s)
         if answer.close_before:
-            raise _Gone
+            raise Gone
         body = error_body(answer.error).encode() if answer.error else answer.body
         headers = {
             "x-amz-request-id": uuid.uuid4().hex[:16].upper(),
@@ -211,90 +157,28 @@ class _Connection:
             "Content-Length": str(len(body)),
             **answer.headers,
         }
-        head = f"HTTP/1.1 {answer.status} Scripted\r\n"
-        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         if request.method == "HEAD":
             body = b""
         if answer.close_after is not None:
             body = body[: answer.close_after]
-        self.s.sendall(head.encode() + b"\r\n" + body)
+        self._send(answer.status, headers, body)
         if answer.close_after is not None:
-            raise _Gone
+            raise Gone
 
 
-class StandIn:
+class StandIn(ScriptedServer):
     """The server; a context manager. `lock` guards all of what tests look at."""
 
+    NAME = "S3"
+    CONNECTION = _Connection
+
     def __init__(self):
-        self.lock = threading.Condition()
-        self.stopping = threading.Event()
+        super().__init__()
         self.buckets = {}  # name -> {key: Stored}
         self.cors = {}  # name -> the document
         self.uploads = {}  # id -> Upload: those neither completed nor aborted
-        self._requests = []
-        self._scripts = defaultdict(deque)
-        self._always = {}
-        self._sockets = set()
-        self._threads = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def __enter__(self):
-        self._start(self._accept)
-        return self
-
-    def __exit__(self, *exception):
-        self.stopping.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        with self.lock:
-            for s in self._sockets:
-                try:
-                    s.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-        for thread in self._threads:
-            thread.join(5)
-
-    def _start(self, run):
-        thread = threading.Thread(target=run, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self):
-        while True:
-            try:
-                s, _ = self._listener.accept()
-            except OSError:
-                return
-            with self.lock:
-                if self.stopping.is_set():
-                    s.close()
-                    return
-                self._sockets.add(s)
-            self._start(_Connection(self, s).run)
-
-    def forget(self, s):
-        with self.lock:
-            self._sockets.discard(s)
-            s.close()
 
     # What a test says
-
-    def script(self, operation, *answers):
-        with self.lock:
-            self._scripts[operation].extend(answers)
-
-    def script_always(self, operation, answer):
-        """After what script() gave for the operation; "*" is for every operation."""
-        with self.lock:
-            self._always[operation] = answer
-
-    def script_clear(self, operation):
-        """Takes back what script() gave and was not used up."""
-        with self.lock:
-            self._scripts[operation].clear()
 
     def make_bucket(self, name):
         with self.lock:
@@ -307,38 +191,11 @@ class StandIn:
 
     # What a test asks
 
-    def requests(self, operation=None):
-        with self.lock:
-            return [r for r in self._requests if operation in (None, r.operation)]
-
-    def operations(self):
-        return [r.operation for r in self.requests()]
-
     def object(self, bucket, key):
         with self.lock:
             return self.buckets.get(bucket, {}).get(key)
 
-    def wait_for(self, operation, count=1, timeout_s=5):
-        """Waits until that many requests of the operation were read; returns them."""
-        with self.lock:
-            found = self.lock.wait_for(
-                lambda: sum(r.operation == operation for r in self._requests) >= count, timeout_s
-            )
-        assert found, f"S3 saw {self.operations()}, no {count} {operation} in {timeout_s} s"
-        return self.requests(operation)
-
     # What connections call
-
-    def next_answer(self, operation):
-        with self.lock:
-            if self._scripts[operation]:
-                return self._scripts[operation].popleft()
-            return self._always.get(operation, self._always.get("*"))
-
-    def record(self, request):
-        with self.lock:
-            self._requests.append(request)
-            self.lock.notify_all()
 
     def apply(self, request, body):
         with self.lock:
