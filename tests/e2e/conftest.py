@@ -12,10 +12,11 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "faults"))
 
+from cloudwatch_stand_in import StandIn as CloudWatchStandIn  # noqa: E402
 from s3_stand_in import StandIn  # noqa: E402
 from support import paths  # noqa: E402
 from support.s3_servers import LocalStack, Versitygw  # noqa: E402
-from support.service import Service  # noqa: E402
+from support.service import ACCESS_KEY, SECRET_KEY, Service  # noqa: E402
 
 TEST_TIMEOUT_S = 90
 _numbers = itertools.count(1)
@@ -126,6 +127,13 @@ def s3():
 @pytest.fixture(scope="module")
 def module_s3():
     with StandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def cloudwatch():
+    """A scripted and validating CloudWatch Logs of this test alone."""
+    with CloudWatchStandIn(ACCESS_KEY, SECRET_KEY) as stand_in:
         yield stand_in
 
 

@@ -40,7 +40,7 @@ class Connection:
 
     def _receive(self):
         piece = self.s.recv(PIECE_BYTES)
-        if not piece:
+        if not piece or self.server.is_down:
             raise Gone
         return piece
 
@@ -94,6 +94,7 @@ class ScriptedServer:
     def __init__(self):
         self.lock = threading.Condition()
         self.stopping = threading.Event()
+        self.is_down = False
         self._requests = []
         self._scripts = defaultdict(deque)
         self._always = {}
@@ -151,12 +152,14 @@ class ScriptedServer:
         with self.lock:
             self._sockets.discard(s)
             s.close()
+            self.lock.notify_all()
 
     # What a test says
 
     def stop_listening(self):
         """From now on connections are refused, and those that are open are reset."""
         with self.lock:
+            self.is_down = True
             self._close_listener()
             # Bound, so that nobody else takes the port, and not listening.
             self._listener = socket.socket()
@@ -165,9 +168,11 @@ class ScriptedServer:
             for s in self._sockets:
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 _shut_down(s, socket.SHUT_RD)  # its thread wakes and closes it, by an RST
+            assert self.lock.wait_for(lambda: not self._sockets, 5), "a connection stays open"
 
     def listen_again(self):
         with self.lock:
+            self.is_down = False
             self._listener.listen(BACKLOG)
             self._start(self._accept, self._listener)
 
