@@ -146,6 +146,13 @@ size_t queue_text_bytes(struct queue *q, enum log_stream stream) {
     return n;
 }
 
+bool queue_has_room(struct queue *q) {
+    pthread_mutex_lock(&q->mutex);
+    bool room = q->bytes <= q->max_bytes / 2;
+    pthread_mutex_unlock(&q->mutex);
+    return room;
+}
+
 bool queue_read(const struct queue_block *block, size_t *at, struct queue_line *ret) {
     struct line_head head;
     if (*at == block->used)

@@ -59,6 +59,9 @@ void queue_take(struct queue *q, enum log_stream stream, size_t text_bytes, stru
 /* Bytes of text that wait in a stream; 0 when no line does. */
 size_t queue_text_bytes(struct queue *q, enum log_stream stream);
 
+/* Whether half of the room is free, so that no line is about to be dropped. */
+bool queue_has_room(struct queue *q);
+
 /* Reads the line at `*at` of a block and moves on. False at the block's end. */
 bool queue_read(const struct queue_block *block, size_t *at, struct queue_line *ret);
 

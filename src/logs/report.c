@@ -30,8 +30,6 @@ void report_look(struct report *r, const struct logs_cloudwatch_options *options
     struct logs_cloudwatch_counts c = queue_counts(queue);
     uint64_t dropped = c.dropped - r->told_dropped;
     uint64_t rejected = all_rejected(&c) - r->told_rejected;
-    bool settled = c.dropped == r->seen_dropped;
-    r->seen_dropped = c.dropped;
     if (r->failing > 0 || (dropped == 0 && rejected == 0 && !r->outage)) {
         r->since_ms = 0;
         return;
@@ -39,7 +37,7 @@ void report_look(struct report *r, const struct logs_cloudwatch_options *options
     if (r->since_ms == 0)
         r->since_ms = now_ms;
     bool late = now_ms - r->since_ms >= LOGS_REPORT_EVERY_MS;
-    if (!now_or_never && !late && !(settled && now_ms >= r->quiet_until_ms))
+    if (!now_or_never && !late && !(queue_has_room(queue) && now_ms >= r->quiet_until_ms))
         return;
     r->since_ms = 0;
     r->quiet_until_ms = now_ms + LOGS_REPORT_EVERY_MS;

@@ -13,8 +13,7 @@ struct report {
     bool outage;      /* on_outage was called, on_recovery not yet */
     uint64_t told_dropped;
     uint64_t told_rejected;
-    uint64_t seen_dropped; /* when it was looked at last */
-    uint64_t since_ms;     /* since when there is something to tell; 0: there is not */
+    uint64_t since_ms; /* since when there is something to tell; 0: there is not */
     uint64_t quiet_until_ms;
 };
 
@@ -24,8 +23,8 @@ void report_failure(struct report *r, const struct logs_cloudwatch_options *opti
 /* A batch's fate is known; whether it had failed before. */
 void report_success(struct report *r, bool had_failed);
 
-/* Tells of what was dropped and rejected once lines flow and no more are dropped, at the latest after
- * LOGS_REPORT_EVERY_MS; at once when `now_or_never`. */
+/* Tells of what was dropped and rejected once lines flow and no more are about to be dropped, or else
+ * after LOGS_REPORT_EVERY_MS; at once when `now_or_never`. */
 void report_look(struct report *r, const struct logs_cloudwatch_options *options,
                  struct queue *queue, uint64_t now_ms, bool now_or_never);
 

@@ -73,10 +73,10 @@ def versitygw(work):
 def _service_factory(work):
     services = []
 
-    def start(s3, **settings):
+    def start(s3, stdout=None, **settings):
         """Starts a service in front of an S3 server, which is anything that has a `url`."""
         settings.setdefault("AWS_S3_ENDPOINT", s3.url)
-        service = Service(work, next(_numbers), settings)
+        service = Service(work, next(_numbers), settings, stdout=stdout)
         services.append(service)
         service.wait_healthy()
         return service

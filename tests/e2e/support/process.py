@@ -25,9 +25,10 @@ def clean_environment(work, settings):
 
 
 class Server:
-    """A started program. Its output goes to files, which a failed run leaves to be read."""
+    """A started program. Its output goes to files, which a failed run leaves to be read, or to the
+    descriptor `stdout`."""
 
-    def __init__(self, name, command, work, settings):
+    def __init__(self, name, command, work, settings, stdout=None):
         self.name = name
         self.stdout_path = work / f"{name}.stdout"
         self.stderr_path = work / f"{name}.stderr"
@@ -37,7 +38,7 @@ class Server:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=out,
+                stdout=out if stdout is None else stdout,
                 stderr=err,
                 env=clean_environment(work, settings),
                 start_new_session=True,

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import urllib.parse
 
 import requests
 
@@ -31,6 +32,8 @@ DEFAULTS = {
 }
 START_TIMEOUT_S = 15
 STOP_TIMEOUT_S = 30
+SECRET_LEAST_BYTES = 8  # a shorter key stands in other words by chance
+AUTHORIZATION_HINT = "Authorization: Bearer <key>"  # in the sentence of a 401
 SANITIZER_WORDS = ("Sanitizer", "runtime error:")
 
 
@@ -49,14 +52,15 @@ def run_once(work, *arguments, wrapper=(), **settings):
 
 
 class Service(Server):
-    def __init__(self, work, number, settings, wrapper=()):
+    def __init__(self, work, number, settings, wrapper=(), stdout=None):
         self.port = free_port()
         self.settings = {**DEFAULTS, "PORT": self.port, **settings}
         self.url = f"http://127.0.0.1:{self.port}"
         self.ended = False
         self.http = requests.Session()
         self.http.trust_env = False
-        super().__init__(f"fileservice-{number}", [*wrapper, BINARY], work, self.settings)
+        command = [*wrapper, BINARY]
+        super().__init__(f"fileservice-{number}", command, work, self.settings, stdout)
 
     def wait_healthy(self):
         def answers():
@@ -140,6 +144,26 @@ class Service(Server):
         for word in SANITIZER_WORDS:
             assert word not in self.stderr(), f"{self.name}: {self.stderr()}"
 
+    def check_no_secret(self):
+        """Whatever a test did, nothing that it wrote may hold a secret."""
+        text = (self.output() + self.stderr()).replace(AUTHORIZATION_HINT, "")
+        for what, secret in self._secrets():
+            assert secret not in text, f"{self.name} has written {what}"
+
+    def _secrets(self):
+        for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            if value := self.settings.get(name):
+                yield name, value
+                yield f"{name}, encoded", urllib.parse.quote(value, safe="")
+        for key in re.split(r"[,\s]+", str(self.settings.get("API_KEYS", ""))):
+            if len(key) >= SECRET_LEAST_BYTES:
+                yield "an API key", key
+        yield "a signature", "X-Amz-Signature"
+        yield "a credential", "X-Amz-Credential"
+        yield "a token", "X-Amz-Security-Token"
+        yield "an Authorization header", "AWS4-HMAC-SHA256"
+        yield "an Authorization header", "Bearer "
+
     def stop(self):
         """Ends it as an operator does, unless the test did; both ways it must end in order."""
         if not self.ended:
@@ -151,3 +175,4 @@ class Service(Server):
             code = self.wait_end()
             assert code == 0, f"{self.name} ended with {code}: {self.stderr()}"
         self.check_no_report()
+        self.check_no_secret()
