@@ -90,9 +90,10 @@ static void on_room(void *context) {
 }
 
 static void warn_no_cors(const struct upload_job *j, const struct error *warning) {
+    const struct trace *trace = exchange_trace(j->exchange);
     struct log_field fields[] = {
-        {"request_id", span_of(exchange_request_id(j->exchange)), 0},
-        {"bucket", buf_span(&j->bucket), 0},
+        {"request_id", span_of(trace->request_id), 0}, {"trace_id", span_of(trace->trace_id), 0},
+        {"parent_id", span_of(trace->parent_id), 0},   {"bucket", buf_span(&j->bucket), 0},
         {"error", span_of(warning->message), 0},
     };
     log_event(LOG_WARN, LOG_STREAM_DEFAULT, "the bucket was made without its CORS rule", fields,

@@ -37,7 +37,7 @@ struct exchange {
     char *raw_target;
     struct router_target target;
     enum router_method method;
-    char request_id[EXCHANGE_REQUEST_ID_MAX_BYTES + 1];
+    struct trace trace;                     /* with the request id */
     const struct exchange_handler *handler; /* NULL until routed */
     void *handler_state;
 
@@ -68,7 +68,8 @@ enum router_method exchange_method(const struct exchange *x) { return x->method;
 const struct router_target *exchange_target(const struct exchange *x) { return &x->target; }
 bool exchange_length_known(const struct exchange *x) { return x->length_known; }
 uint64_t exchange_length(const struct exchange *x) { return x->length; }
-const char *exchange_request_id(const struct exchange *x) { return x->request_id; }
+const char *exchange_request_id(const struct exchange *x) { return x->trace.request_id; }
+const struct trace *exchange_trace(const struct exchange *x) { return &x->trace; }
 void *exchange_app(const struct exchange *x) { return x->http->app; }
 void exchange_set_state(struct exchange *x, void *state) { x->handler_state = state; }
 void *exchange_state(const struct exchange *x) { return x->handler_state; }
@@ -168,7 +169,7 @@ static void add_cors(void *context, const char *name, const char *value) {
 static void complete_reply(struct exchange *x, struct reply *r) {
     const struct http_context *http = x->http;
     bool preflight = x->method == ROUTER_OPTIONS;
-    reply_header(r, "X-Request-Id", span_of(x->request_id));
+    reply_header(r, "X-Request-Id", span_of(x->trace.request_id));
     reply_header(r, "X-Content-Type-Options", SPAN("nosniff"));
     enum err e = cors_answer(&http->cors, exchange_header(x, "Origin"), preflight,
                              exchange_header(x, "Access-Control-Request-Headers"), add_cors, r);
@@ -186,7 +187,7 @@ void exchange_reply(struct exchange *x, struct reply *reply) {
     struct error failed = {.err = ERR_OK};
     if (buf_error(&reply->body) != ERR_OK || buf_error(&reply->headers) != ERR_OK) {
         error_set(&failed, ERR_NO_MEMORY, "The answer could not be built.");
-        reply_error(reply, &failed, x->request_id);
+        reply_error(reply, &failed, x->trace.request_id);
     }
     complete_reply(x, reply);
     x->reply = *reply;
@@ -201,7 +202,7 @@ void exchange_reply(struct exchange *x, struct reply *reply) {
 void exchange_fail(struct exchange *x, const struct error *error) {
     struct reply r;
     reply_init(&r, 500);
-    reply_error(&r, error, x->request_id);
+    reply_error(&r, error, x->trace.request_id);
     exchange_reply(x, &r);
 }
 
@@ -399,7 +400,10 @@ static void log_exchange(const struct exchange *x) {
         error = "the client went away";
     uint64_t sent = x->stream.ring != NULL ? x->stream.taken : x->reply_bytes;
     struct log_field fields[] = {
-        {"request_id", span_of(x->request_id), 0},
+        {"request_id", span_of(x->trace.request_id), 0},
+        {"trace_id", span_of(x->trace.trace_id), 0},
+        {"parent_id", span_of(x->trace.parent_id), 0},
+        {"amzn_trace_id", request_amzn_trace(x->mhd), 0},
         {"remote", remote, 0},
         {"method", request_method_name(x->method), 0},
         {"path", {x->raw_target, strcspn(x->raw_target, "?")}, 0},
@@ -407,15 +411,10 @@ static void log_exchange(const struct exchange *x) {
         {"duration_ms", {NULL, 0}, (int64_t)(loop_now_ms(x->http->loop) - x->started_ms)},
         {"bytes_in", {NULL, 0}, (int64_t)exchange_received(x)},
         {"bytes_out", {NULL, 0}, answered ? (int64_t)sent : 0},
-        {"s3_request_id", {NULL, 0}, 0},
-        {"error", {NULL, 0}, 0},
+        {"s3_request_id", span_of(x->s3_request_id), 0},
+        {"error", span_of(error), 0},
     };
-    size_t n = 8;
-    if (x->s3_request_id[0] != '\0')
-        fields[n++] = (struct log_field){"s3_request_id", span_of(x->s3_request_id), 0};
-    if (error[0] != '\0')
-        fields[n++] = (struct log_field){"error", span_of(error), 0};
-    log_event(level, LOG_STREAM_SERVICE, "request", fields, n);
+    log_event(level, LOG_STREAM_SERVICE, "request", fields, sizeof fields / sizeof *fields);
 }
 
 void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **request,
@@ -472,7 +471,7 @@ static void fail_method(struct exchange *x) {
     buf_init(&allow, 128);
     router_append_allow(&allow, x->target.route);
     reply_init(&r, 405);
-    reply_error(&r, &error, x->request_id);
+    reply_error(&r, &error, x->trace.request_id);
     reply_header(&r, "Allow", buf_span(&allow));
     buf_done(&allow);
     exchange_reply(x, &r);
@@ -482,7 +481,8 @@ static void fail_method(struct exchange *x) {
  * key but which routes exist. */
 static void route(struct exchange *x, const char *method) {
     struct error error;
-    request_id(exchange_header(x, "X-Request-Id"), x->request_id);
+    request_id(exchange_header(x, "X-Request-Id"), x->trace.request_id);
+    request_trace(x->mhd, &x->trace);
     x->method = router_method(span_of(method));
     enum err e = request_check(x->mhd, &x->chunked, &x->length_known, &x->length, &error);
     if (e == ERR_OK && x->method == ROUTER_OPTIONS) {

@@ -86,16 +86,49 @@ static const unsigned char *next_random(void) {
     return pool + used - REQUEST_ID_RANDOM_BYTES;
 }
 
-void request_id(struct span given, char out[EXCHANGE_REQUEST_ID_MAX_BYTES + 1]) {
+void request_id(struct span given, char out[TRACE_REQUEST_ID_MAX_BYTES + 1]) {
     size_t n = 0;
-    while (n < given.n && n <= EXCHANGE_REQUEST_ID_MAX_BYTES && is_id_byte(given.p[n]))
+    while (n < given.n && n <= TRACE_REQUEST_ID_MAX_BYTES && is_id_byte(given.p[n]))
         n++;
-    if (n > 0 && n == given.n && n <= EXCHANGE_REQUEST_ID_MAX_BYTES) {
+    if (n > 0 && n == given.n && n <= TRACE_REQUEST_ID_MAX_BYTES) {
         memcpy(out, given.p, n);
         out[n] = '\0';
         return;
     }
     hex_encode(next_random(), REQUEST_ID_RANDOM_BYTES, out);
+}
+
+struct parents {
+    unsigned count;
+    struct span last;
+};
+
+static enum MHD_Result count_parent(void *context, enum MHD_ValueKind kind, const char *name,
+                                    size_t name_n, const char *value, size_t value_n) {
+    struct parents *p = context;
+    (void)kind;
+    if (span_eq_nocase((struct span){name, name_n}, SPAN("traceparent"))) {
+        p->count++;
+        p->last = span_trim((struct span){value, value_n});
+    }
+    return MHD_YES;
+}
+
+void request_trace(struct MHD_Connection *mhd, struct trace *trace) {
+    struct parents p = {.count = 0};
+    MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, count_parent, &p);
+    if (p.count == 1)
+        (void)trace_read_parent(p.last, trace);
+}
+
+struct span request_amzn_trace(struct MHD_Connection *mhd) {
+    const char *value = NULL;
+    size_t n = 0;
+    if (MHD_lookup_connection_value_n(mhd, MHD_HEADER_KIND, "X-Amzn-Trace-Id", 15, &value, &n) ==
+            MHD_YES &&
+        trace_is_amzn((struct span){value, n}))
+        return (struct span){value, n};
+    return SPAN("");
 }
 
 struct span request_method_name(enum router_method method) {

@@ -14,7 +14,14 @@ enum err request_check(struct MHD_Connection *mhd, bool *chunked, bool *length_k
 struct span request_origin_form(struct span target);
 
 /* The client's own id when it is fit for a log line, else a new one. */
-void request_id(struct span given, char out[EXCHANGE_REQUEST_ID_MAX_BYTES + 1]);
+void request_id(struct span given, char out[TRACE_REQUEST_ID_MAX_BYTES + 1]);
+
+/* Takes over the trace that the client's `traceparent` names. Of two such lines none counts: nobody
+ * can say which is meant. */
+void request_trace(struct MHD_Connection *mhd, struct trace *trace);
+
+/* What X-Amzn-Trace-Id says, when it is fit for a log line, else empty. Borrowed from the request. */
+struct span request_amzn_trace(struct MHD_Connection *mhd);
 
 struct span request_method_name(enum router_method method);
 

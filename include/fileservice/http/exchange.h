@@ -12,10 +12,9 @@
 #ifndef FILESERVICE_HTTP_EXCHANGE_H
 #define FILESERVICE_HTTP_EXCHANGE_H
 
+#include "fileservice/base/trace.h"
 #include "fileservice/http/reply.h"
 #include "fileservice/http/router.h"
-
-#define EXCHANGE_REQUEST_ID_MAX_BYTES 64
 
 struct exchange;
 
@@ -51,6 +50,8 @@ void exchange_each_header(const struct exchange *x,
 bool exchange_length_known(const struct exchange *x);
 uint64_t exchange_length(const struct exchange *x); /* Content-Length; 0 when not known */
 const char *exchange_request_id(const struct exchange *x);
+/* Its request id, and the trace it is a part of: for what is done for it. What outlives it copies it. */
+const struct trace *exchange_trace(const struct exchange *x);
 void *exchange_app(const struct exchange *x); /* what worker_new() was given */
 
 void exchange_set_state(struct exchange *x, void *state);
