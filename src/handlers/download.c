@@ -132,7 +132,7 @@ void download_on_body_end(struct exchange *x) {
     enum err e = d->delivery == DELIVERY_STREAM
                      ? stream_job_start(x, d->attachment, &d->stream)
                      : s3_object_head(&answers_app(x)->s3, span_of(t->bucket), buf_span(&t->key),
-                                      on_object, d, &d->call);
+                                      exchange_trace(x), on_object, d, &d->call);
     if (e != ERR_OK)
         answers_fail(x, ERR_NO_MEMORY, "ServiceUnavailable",
                      "There is no memory for this request.");

@@ -79,7 +79,8 @@ void health_ready_on_body_end(struct exchange *x) {
     }
     struct s3_object_call *call = NULL;
     struct span bucket = allowed->count > 0 ? span_of(allowed->items[0]) : SPAN(READY_BUCKET);
-    if (s3_object_probe(&app->s3, bucket, SPAN(READY_KEY), on_probe, x, &call) != ERR_OK) {
+    if (s3_object_probe(&app->s3, bucket, SPAN(READY_KEY), exchange_trace(x), on_probe, x, &call) !=
+        ERR_OK) {
         atomic_store(&ready->asking, false);
         answers_fail(x, ERR_NO_MEMORY, "ServiceUnavailable",
                      "There is no memory for this request.");

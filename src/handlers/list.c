@@ -198,7 +198,8 @@ void list_on_head(struct exchange *x) {
 void list_on_body_end(struct exchange *x) {
     struct listing *l = exchange_state(x);
     struct s3_list_query query = query_of(l);
-    if (s3_list_start(&answers_app(x)->s3, &query, on_page, l, &l->call) != ERR_OK)
+    if (s3_list_start(&answers_app(x)->s3, &query, exchange_trace(x), on_page, l, &l->call) !=
+        ERR_OK)
         answers_fail(x, ERR_NO_MEMORY, "ServiceUnavailable",
                      "There is no memory for this request.");
 }

@@ -31,8 +31,8 @@ void remove_on_head(struct exchange *x) {
 void remove_on_body_end(struct exchange *x) {
     const struct router_target *t = exchange_target(x);
     struct s3_object_call *call = NULL;
-    if (s3_object_delete(&answers_app(x)->s3, span_of(t->bucket), buf_span(&t->key), on_deleted, x,
-                         &call) != ERR_OK)
+    if (s3_object_delete(&answers_app(x)->s3, span_of(t->bucket), buf_span(&t->key),
+                         exchange_trace(x), on_deleted, x, &call) != ERR_OK)
         answers_fail(x, ERR_NO_MEMORY, "ServiceUnavailable",
                      "There is no memory for this request.");
     else

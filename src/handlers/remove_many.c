@@ -252,7 +252,7 @@ void remove_many_on_body_end(struct exchange *x) {
     if (read_body(buf_span(&m->body), &keys, &error) != ERR_OK)
         exchange_fail(x, &error);
     else if (s3_remove_many_start(&answers_app(x)->s3, span_of(exchange_target(x)->bucket), &keys,
-                                  on_removed, m, &m->call) != ERR_OK)
+                                  exchange_trace(x), on_removed, m, &m->call) != ERR_OK)
         fail_no_memory(x);
     buf_done(&m->body);
     texts_done(&keys);

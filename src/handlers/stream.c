@@ -159,6 +159,7 @@ enum err stream_job_start(struct exchange *x, bool attachment, struct stream_job
     struct s3_read_options options = {
         .bucket = span_of(t->bucket),
         .key = buf_span(&t->key),
+        .trace = exchange_trace(x),
         .head_only = exchange_method(x) == ROUTER_HEAD,
         .range = range,
         .if_range = range.n > 0 ? exchange_header(x, "If-Range") : range,

@@ -145,6 +145,7 @@ enum err upload_job_start(struct upload_job *j, struct error *error) {
         .key = buf_span(&j->key),
         .content_type = buf_span(&j->content_type),
         .if_none_match = condition.n > 0,
+        .trace = exchange_trace(x),
         .length_max =
             exchange_length_known(x) && exchange_length(x) < max ? exchange_length(x) : max,
         .headers = headers,

@@ -22,6 +22,7 @@ struct s3_bucket_call {
     enum step step;
     s3_bucket_done *done;
     void *context;
+    struct trace trace;
     struct span bucket;
     struct buf body;
     struct span body_span;
@@ -45,6 +46,7 @@ static enum err send(struct s3_bucket_call *c, enum step step, struct s3_request
     char hash[SIGV4_HEX_BYTES + 1];
     c->step = step;
     c->body_span = buf_span(&c->body);
+    request.trace = &c->trace;
     request.bucket = c->bucket;
     request.body = &c->body_span;
     request.body_count = 1;
@@ -58,14 +60,15 @@ static enum err send(struct s3_bucket_call *c, enum step step, struct s3_request
 }
 
 static enum err send_head(struct s3_bucket_call *c) {
-    struct s3_request request = {.method = "HEAD"};
+    struct s3_request request = {.operation = S3_HEAD_BUCKET, .method = "HEAD"};
     return send(c, STEP_HEAD, request);
 }
 
 /* us-east-1 takes no LocationConstraint, every other region must have its own named. */
 static enum err send_create(struct s3_bucket_call *c) {
     const char *region = c->s3->options->region;
-    struct s3_request request = {.method = "PUT", .has_body = true, .owner_is_unknown = true};
+    struct s3_request request = {
+        .operation = S3_CREATE_BUCKET, .method = "PUT", .has_body = true, .owner_is_unknown = true};
     buf_clear(&c->body);
     if (strcmp(region, "us-east-1") != 0) {
         buf_append_text(&c->body,
@@ -90,6 +93,7 @@ static enum err send_cors(struct s3_bucket_call *c) {
     };
     struct sigv4_pair cors = {SPAN("cors"), SPAN("")};
     struct s3_request request = {
+        .operation = S3_PUT_BUCKET_CORS,
         .method = "PUT",
         .parameters = &cors,
         .parameter_count = 1,
@@ -155,8 +159,8 @@ static void on_done(void *context, enum err e, const struct aws_response *respon
     }
 }
 
-enum err s3_bucket_make(struct s3_client *s3, struct span bucket, s3_bucket_done *done,
-                        void *context, struct s3_bucket_call **ret) {
+enum err s3_bucket_make(struct s3_client *s3, struct span bucket, const struct trace *trace,
+                        s3_bucket_done *done, void *context, struct s3_bucket_call **ret) {
     struct s3_bucket_call *c = calloc(1, sizeof *c);
     if (c == NULL)
         return ERR_NO_MEMORY;
@@ -165,6 +169,8 @@ enum err s3_bucket_make(struct s3_client *s3, struct span bucket, s3_bucket_done
         return ERR_LIMIT;
     }
     c->s3 = s3;
+    if (trace != NULL)
+        c->trace = *trace;
     c->done = done;
     c->context = context;
     memcpy(c->name, bucket.p, bucket.n);

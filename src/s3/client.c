@@ -10,6 +10,27 @@
 
 #define S3_HEADERS_MAX AWS_CALL_HEADERS_MAX
 
+const char *s3_operation_name(enum s3_operation operation) {
+    static const char *const names[S3_OPERATION_COUNT] = {
+        [S3_LIST_BUCKETS] = "ListBuckets",
+        [S3_HEAD_BUCKET] = "HeadBucket",
+        [S3_CREATE_BUCKET] = "CreateBucket",
+        [S3_PUT_BUCKET_CORS] = "PutBucketCors",
+        [S3_LIST_OBJECTS] = "ListObjectsV2",
+        [S3_LIST_UPLOADS] = "ListMultipartUploads",
+        [S3_HEAD_OBJECT] = "HeadObject",
+        [S3_GET_OBJECT] = "GetObject",
+        [S3_PUT_OBJECT] = "PutObject",
+        [S3_DELETE_OBJECT] = "DeleteObject",
+        [S3_DELETE_OBJECTS] = "DeleteObjects",
+        [S3_CREATE_UPLOAD] = "CreateMultipartUpload",
+        [S3_UPLOAD_PART] = "UploadPart",
+        [S3_COMPLETE_UPLOAD] = "CompleteMultipartUpload",
+        [S3_ABORT_UPLOAD] = "AbortMultipartUpload",
+    };
+    return names[operation];
+}
+
 static bool is_virtual(const struct s3_options *o, bool public, struct span bucket) {
     bool custom = public ? o->custom_public_endpoint : o->custom_endpoint;
     if (o->addressing == S3_ADDRESS_PATH)
@@ -75,6 +96,8 @@ enum err s3_call_start(struct s3_client *s3, const struct s3_request *r, aws_jud
         .silence_ms = r->silence_ms,
         .sink = r->sink,
         .response_max_bytes = r->response_max_bytes,
+        .operation = r->operation,
+        .trace = r->trace,
     };
     if (e == ERR_OK)
         e = aws_call_start(&s3->aws, &request, judge, done, context, ret);

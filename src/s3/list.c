@@ -51,7 +51,8 @@ static void on_done(void *context, enum err e, const struct aws_response *respon
     call_free(c);
 }
 
-static enum err ask(struct s3_client *s3, const struct s3_list_query *q, struct s3_list_call *c) {
+static enum err ask(struct s3_client *s3, const struct s3_list_query *q, const struct trace *trace,
+                    struct s3_list_call *c) {
     struct sigv4_pair parameters[LIST_PARAMETERS_MAX] = {
         {SPAN("list-type"), SPAN("2")},
         {SPAN("encoding-type"), SPAN("url")}, /* else keys that XML cannot carry break the page */
@@ -68,6 +69,8 @@ static enum err ask(struct s3_client *s3, const struct s3_list_query *q, struct 
     if (q->token.n > 0)
         parameters[n++] = (struct sigv4_pair){SPAN("continuation-token"), q->token};
     struct s3_request request = {
+        .operation = S3_LIST_OBJECTS,
+        .trace = trace,
         .method = "GET",
         .bucket = q->bucket,
         .parameters = parameters,
@@ -81,15 +84,16 @@ static enum err ask(struct s3_client *s3, const struct s3_list_query *q, struct 
     return e;
 }
 
-enum err s3_list_start(struct s3_client *s3, const struct s3_list_query *query, s3_list_done *done,
-                       void *context, struct s3_list_call **ret) {
+enum err s3_list_start(struct s3_client *s3, const struct s3_list_query *query,
+                       const struct trace *trace, s3_list_done *done, void *context,
+                       struct s3_list_call **ret) {
     struct s3_list_call *c = calloc(1, sizeof *c);
     if (c == NULL)
         return ERR_NO_MEMORY;
     c->done = done;
     c->context = context;
     s3_list_page_init(&c->page);
-    enum err e = ask(s3, query, c);
+    enum err e = ask(s3, query, trace, c);
     if (e != ERR_OK) {
         call_free(c);
         return e;

@@ -19,6 +19,7 @@ struct s3_object_call {
     bool deletes;
     s3_object_done *done;
     void *context;
+    struct trace trace;
     size_t bucket_n;
     size_t key_n;
     char names[]; /* bucket, then key */
@@ -60,10 +61,18 @@ static aws_done on_done;
 
 static enum err ask(struct s3_object_call *c, enum step step) {
     static const struct sigv4_pair one_byte = {{"range", 5}, {"bytes=0-0", 9}};
-    static const char *const methods[] = {
-        [STEP_HEAD] = "HEAD", [STEP_REASON] = "GET", [STEP_DELETE] = "DELETE"};
+    static const struct {
+        enum s3_operation operation;
+        const char *method;
+    } calls[] = {
+        [STEP_HEAD] = {S3_HEAD_OBJECT, "HEAD"},
+        [STEP_REASON] = {S3_GET_OBJECT, "GET"},
+        [STEP_DELETE] = {S3_DELETE_OBJECT, "DELETE"},
+    };
     struct s3_request request = {
-        .method = methods[step],
+        .operation = calls[step].operation,
+        .trace = &c->trace,
+        .method = calls[step].method,
         .bucket = bucket_of(c),
         .key = key_of(c),
         .headers = &one_byte,
@@ -103,14 +112,16 @@ static void on_done(void *context, enum err e, const struct aws_response *respon
     finish(c, e, &object, error);
 }
 
-static enum err start(struct s3_client *s3, struct span bucket, struct span key, enum step step,
-                      bool deletes, s3_object_done *done, void *context,
-                      struct s3_object_call **ret) {
+static enum err start(struct s3_client *s3, struct span bucket, struct span key,
+                      const struct trace *trace, enum step step, bool deletes, s3_object_done *done,
+                      void *context, struct s3_object_call **ret) {
     struct s3_object_call *c = calloc(1, sizeof *c + bucket.n + key.n);
     if (c == NULL)
         return ERR_NO_MEMORY;
     c->s3 = s3;
     c->deletes = deletes;
+    if (trace != NULL)
+        c->trace = *trace;
     c->done = done;
     c->context = context;
     c->bucket_n = bucket.n;
@@ -127,18 +138,21 @@ static enum err start(struct s3_client *s3, struct span bucket, struct span key,
 }
 
 enum err s3_object_head(struct s3_client *s3, struct span bucket, struct span key,
-                        s3_object_done *done, void *context, struct s3_object_call **ret) {
-    return start(s3, bucket, key, STEP_HEAD, false, done, context, ret);
+                        const struct trace *trace, s3_object_done *done, void *context,
+                        struct s3_object_call **ret) {
+    return start(s3, bucket, key, trace, STEP_HEAD, false, done, context, ret);
 }
 
 enum err s3_object_delete(struct s3_client *s3, struct span bucket, struct span key,
-                          s3_object_done *done, void *context, struct s3_object_call **ret) {
-    return start(s3, bucket, key, STEP_HEAD, true, done, context, ret);
+                          const struct trace *trace, s3_object_done *done, void *context,
+                          struct s3_object_call **ret) {
+    return start(s3, bucket, key, trace, STEP_HEAD, true, done, context, ret);
 }
 
 enum err s3_object_probe(struct s3_client *s3, struct span bucket, struct span key,
-                         s3_object_done *done, void *context, struct s3_object_call **ret) {
-    return start(s3, bucket, key, STEP_REASON, false, done, context, ret);
+                         const struct trace *trace, s3_object_done *done, void *context,
+                         struct s3_object_call **ret) {
+    return start(s3, bucket, key, trace, STEP_REASON, false, done, context, ret);
 }
 
 void s3_object_cancel(struct s3_object_call *call) {

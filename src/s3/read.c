@@ -14,6 +14,7 @@
 struct s3_read {
     struct s3_client *s3;
     struct s3_read_events events;
+    struct trace trace;
     struct aws_call *call;
     struct s3_object_call *question; /* why a HEAD failed, or how long the object is */
     bool head_only;
@@ -131,6 +132,8 @@ static enum err ask(struct s3_read *r) {
     bool ranged = r->condition_count > 0 && span_eq(r->conditions[0].name, SPAN("range"));
     size_t skip = ranged && r->without_range ? 1 : 0;
     struct s3_request request = {
+        .operation = r->head_only ? S3_HEAD_OBJECT : S3_GET_OBJECT,
+        .trace = &r->trace,
         .method = r->head_only ? "HEAD" : "GET",
         .bucket = r->bucket,
         .key = r->key,
@@ -176,9 +179,9 @@ static bool inquire(struct s3_read *r, const struct error *error) {
     if (is_invalid_range(error)) {
         r->error.err = ERR_BAD_INPUT;
         memcpy(r->error.code, "InvalidRange", sizeof "InvalidRange");
-        e = s3_object_head(r->s3, r->bucket, r->key, on_size, r, &r->question);
+        e = s3_object_head(r->s3, r->bucket, r->key, &r->trace, on_size, r, &r->question);
     } else if (r->head_only && error->status >= 400 && error->status != 412) {
-        e = s3_object_probe(r->s3, r->bucket, r->key, on_reason, r, &r->question);
+        e = s3_object_probe(r->s3, r->bucket, r->key, &r->trace, on_reason, r, &r->question);
     }
     return e == ERR_OK;
 }
@@ -254,6 +257,8 @@ enum err s3_read_start(struct s3_client *s3, const struct s3_read_options *optio
     r->s3 = s3;
     r->events = *events;
     r->head_only = options->head_only;
+    if (options->trace != NULL)
+        r->trace = *options->trace;
     buf_init(&r->text, READ_TEXT_MAX_BYTES);
     enum err e = copy_options(r, options);
     if (e == ERR_OK)

@@ -205,7 +205,8 @@ static void on_done(void *context, enum err e, const struct aws_response *respon
     call_free(c);
 }
 
-static enum err ask(struct s3_client *s3, struct span bucket, struct s3_remove_many_call *c) {
+static enum err ask(struct s3_client *s3, struct span bucket, const struct trace *trace,
+                    struct s3_remove_many_call *c) {
     char hash[SIGV4_HEX_BYTES + 1];
     char md5[S3_CONTENT_MD5_BYTES];
     struct sigv4_pair parameter = {SPAN("delete"), SPAN("")};
@@ -222,6 +223,8 @@ static enum err ask(struct s3_client *s3, struct span bucket, struct s3_remove_m
         {SPAN("content-type"), SPAN("application/xml")},
     };
     struct s3_request request = {
+        .operation = S3_DELETE_OBJECTS,
+        .trace = trace,
         .method = "POST",
         .bucket = bucket,
         .parameters = &parameter,
@@ -238,7 +241,7 @@ static enum err ask(struct s3_client *s3, struct span bucket, struct s3_remove_m
 }
 
 enum err s3_remove_many_start(struct s3_client *s3, struct span bucket, struct texts *keys,
-                              s3_remove_many_done *done, void *context,
+                              const struct trace *trace, s3_remove_many_done *done, void *context,
                               struct s3_remove_many_call **ret) {
     struct s3_remove_many_call *c = calloc(1, sizeof *c);
     if (c == NULL)
@@ -250,7 +253,7 @@ enum err s3_remove_many_start(struct s3_client *s3, struct span bucket, struct t
     c->keys = *keys;
     texts_init(keys, keys->count_max, keys->bytes.max);
     s3_remove_many_write(&c->document, &c->keys);
-    enum err e = ask(s3, bucket, c);
+    enum err e = ask(s3, bucket, trace, c);
     if (e != ERR_OK) {
         call_free(c);
         return e;

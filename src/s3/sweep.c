@@ -48,10 +48,19 @@ static void next_bucket(struct s3_sweep *s);
 
 /* Calls */
 
-static enum err send(struct s3_sweep *s, enum step step, const char *method, struct span key,
+static enum err send(struct s3_sweep *s, enum step step, struct span key,
                      const struct sigv4_pair *parameters, size_t count) {
+    static const struct {
+        enum s3_operation operation;
+        const char *method;
+    } calls[] = {
+        [STEP_BUCKETS] = {S3_LIST_BUCKETS, "GET"}, [STEP_PROBE] = {S3_CREATE_UPLOAD, "POST"},
+        [STEP_WHO] = {S3_LIST_UPLOADS, "GET"},     [STEP_UNPROBE] = {S3_ABORT_UPLOAD, "DELETE"},
+        [STEP_LIST] = {S3_LIST_UPLOADS, "GET"},    [STEP_ABORT] = {S3_ABORT_UPLOAD, "DELETE"},
+    };
     struct s3_request request = {
-        .method = method,
+        .operation = calls[step].operation,
+        .method = calls[step].method,
         .bucket = step == STEP_BUCKETS ? SPAN("") : bucket_of(s),
         .key = key,
         .parameters = parameters,
@@ -66,7 +75,7 @@ static enum err send(struct s3_sweep *s, enum step step, const char *method, str
 
 static enum err send_abort(struct s3_sweep *s, enum step step, struct span key, struct span id) {
     struct sigv4_pair parameter = {SPAN("uploadId"), id};
-    return send(s, step, "DELETE", key, &parameter, 1);
+    return send(s, step, key, &parameter, 1);
 }
 
 static enum err send_list(struct s3_sweep *s) {
@@ -75,13 +84,13 @@ static enum err send_list(struct s3_sweep *s) {
         {SPAN("key-marker"), buf_span(&s->page.key_marker)},
         {SPAN("upload-id-marker"), buf_span(&s->page.upload_marker)},
     };
-    return send(s, STEP_LIST, "GET", SPAN(""), parameters, s->page.key_marker.n > 0 ? 3 : 1);
+    return send(s, STEP_LIST, SPAN(""), parameters, s->page.key_marker.n > 0 ? 3 : 1);
 }
 
 static enum err send_who(struct s3_sweep *s) {
     struct sigv4_pair parameters[] = {{SPAN("uploads"), SPAN("")},
                                       {SPAN("prefix"), SPAN(S3_SWEEP_PROBE_KEY)}};
-    return send(s, STEP_WHO, "GET", SPAN(""), parameters, 2);
+    return send(s, STEP_WHO, SPAN(""), parameters, 2);
 }
 
 /* The end of a bucket, and of a round */
@@ -127,7 +136,7 @@ static void next_bucket(struct s3_sweep *s) {
     s->probe_id[0] = '\0';
     buf_clear(&s->initiator);
     if (s->bucket < s->buckets.count)
-        go_on(s, send(s, STEP_PROBE, "POST", SPAN(S3_SWEEP_PROBE_KEY), &uploads, 1));
+        go_on(s, send(s, STEP_PROBE, SPAN(S3_SWEEP_PROBE_KEY), &uploads, 1));
     else
         end_round(s);
 }
@@ -287,7 +296,7 @@ static void begin_round(struct loop_timer *timer) {
         next_bucket(s);
         return;
     }
-    go_on(s, send(s, STEP_BUCKETS, "GET", SPAN(""), NULL, 0));
+    go_on(s, send(s, STEP_BUCKETS, SPAN(""), NULL, 0));
 }
 
 enum err s3_sweep_start(struct s3_client *s3, const struct s3_sweep_options *options,

@@ -39,6 +39,7 @@ struct s3_upload {
     struct s3_client *s3;
     struct s3_upload_events events; /* members NULL once told or abandoned */
     enum upload_state state;
+    struct trace trace; /* its own copy: an abort comes after its owner */
 
     struct buf names; /* what the spans below point at */
     struct span bucket;
@@ -152,7 +153,9 @@ static aws_done on_abort;
 
 static void abort_upload(struct s3_upload *u) {
     struct sigv4_pair id = {SPAN("uploadId"), span_of(u->upload_id)};
-    struct s3_request request = {.method = "DELETE",
+    struct s3_request request = {.operation = S3_ABORT_UPLOAD,
+                                 .trace = &u->trace,
+                                 .method = "DELETE",
                                  .bucket = u->bucket,
                                  .key = u->key,
                                  .parameters = &id,
@@ -286,6 +289,8 @@ static enum err send_put(struct s3_upload *u) {
     size_t n = upload_attributes_put(&u->attributes, headers);
     n = add_condition(u, headers, add_content_type(u, headers, n));
     struct s3_request request = {
+        .operation = S3_PUT_OBJECT,
+        .trace = &u->trace,
         .method = "PUT",
         .bucket = u->bucket,
         .key = u->key,
@@ -304,6 +309,8 @@ static enum err send_create(struct s3_upload *u) {
     size_t n = add_content_type(u, headers, upload_attributes_create(&u->attributes, headers));
     struct sigv4_pair uploads = {SPAN("uploads"), SPAN("")};
     struct s3_request request = {
+        .operation = S3_CREATE_UPLOAD,
+        .trace = &u->trace,
         .method = "POST",
         .bucket = u->bucket,
         .key = u->key,
@@ -349,7 +356,7 @@ static bool recover_bucket(struct s3_upload *u, enum err e, const struct error *
         return loop_now_ms(loop) - u->bucket_made_ms < S3_BUCKET_SETTLES_MS &&
                loop_timer_start(loop, &u->timer, UPLOAD_SETTLE_WAIT_MS) == ERR_OK;
     return u->s3->options->bucket_auto_create &&
-           s3_bucket_make(u->s3, u->bucket, on_bucket, u, &u->bucket_call) == ERR_OK;
+           s3_bucket_make(u->s3, u->bucket, &u->trace, on_bucket, u, &u->bucket_call) == ERR_OK;
 }
 
 static void on_put(void *context, enum err e, const struct aws_response *response,
@@ -385,6 +392,8 @@ static enum err send_part(struct upload_part *p) {
         {SPAN("uploadId"), span_of(u->upload_id)},
     };
     struct s3_request request = {
+        .operation = S3_UPLOAD_PART,
+        .trace = &u->trace,
         .method = "PUT",
         .bucket = u->bucket,
         .key = u->key,
@@ -533,6 +542,8 @@ static enum err send_complete(struct s3_upload *u) {
     if (e == ERR_OK)
         e = sigv4_hash_hex(u->body_span, hash);
     struct s3_request request = {
+        .operation = S3_COMPLETE_UPLOAD,
+        .trace = &u->trace,
         .method = "POST",
         .bucket = u->bucket,
         .key = u->key,
@@ -580,7 +591,7 @@ static void on_proof(void *context, enum err e, const struct s3_object *object,
 /* Asks S3 whether the object is there, since nothing is known of Complete. */
 static void prove(struct s3_upload *u) {
     u->state = STATE_PROVE;
-    if (s3_object_head(u->s3, u->bucket, u->key, on_proof, u, &u->head_call) == ERR_OK)
+    if (s3_object_head(u->s3, u->bucket, u->key, &u->trace, on_proof, u, &u->head_call) == ERR_OK)
         return;
     u->s3->on_orphan(buf_text(&u->names), &u->failure);
     loop_post(u->s3->aws.loop, &u->fail_soon);
@@ -806,6 +817,8 @@ enum err s3_upload_start(struct s3_client *s3, const struct s3_upload_options *o
     list_init(&u->node);
     list_append(&s3->uploads, &u->node);
     u->events = *events;
+    if (options->trace != NULL)
+        u->trace = *options->trace;
     u->if_none_match = options->if_none_match;
     u->length_max = options->length_max;
     u->part_bytes = s3_upload_part_bytes(s3->options->upload_part_bytes, options->length_max);

@@ -17,9 +17,9 @@ struct s3_bucket_call;
 /* HeadBucket; where it is missing CreateBucket and PutBucketCors (GET, HEAD; any origin; expose ETag;
  * max age 3600). A bucket that is there meanwhile is a success: creating one's own again would reset
  * its ACL in us-east-1, which is why HeadBucket comes first. One that belongs to someone else is
- * ERR_DENIED. */
-enum err s3_bucket_make(struct s3_client *s3, struct span bucket, s3_bucket_done *done,
-                        void *context, struct s3_bucket_call **ret)
+ * ERR_DENIED. `trace` is copied, and may be NULL. */
+enum err s3_bucket_make(struct s3_client *s3, struct span bucket, const struct trace *trace,
+                        s3_bucket_done *done, void *context, struct s3_bucket_call **ret)
     __attribute__((warn_unused_result));
 void s3_bucket_cancel(struct s3_bucket_call *call); /* NULL is fine */
 

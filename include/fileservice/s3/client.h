@@ -15,6 +15,29 @@
 
 enum s3_addressing { S3_ADDRESS_AUTO, S3_ADDRESS_PATH, S3_ADDRESS_VIRTUAL };
 
+/* Every operation of S3 that is used here: `operation` of a call's aws_report. */
+enum s3_operation {
+    S3_LIST_BUCKETS,
+    S3_HEAD_BUCKET,
+    S3_CREATE_BUCKET,
+    S3_PUT_BUCKET_CORS,
+    S3_LIST_OBJECTS,
+    S3_LIST_UPLOADS,
+    S3_HEAD_OBJECT,
+    S3_GET_OBJECT,
+    S3_PUT_OBJECT,
+    S3_DELETE_OBJECT,
+    S3_DELETE_OBJECTS,
+    S3_CREATE_UPLOAD,
+    S3_UPLOAD_PART,
+    S3_COMPLETE_UPLOAD,
+    S3_ABORT_UPLOAD,
+};
+#define S3_OPERATION_COUNT (S3_ABORT_UPLOAD + 1)
+
+/* The name in S3's API reference: "HeadObject". Static storage. */
+const char *s3_operation_name(enum s3_operation operation);
+
 /* Shared by all clients of the process, borrowed for their life, never changed. */
 struct s3_options {
     struct url_endpoint endpoint;
@@ -42,6 +65,8 @@ struct s3_client {
 
 /* One call. Borrowed during s3_call_start(), except the body (until done). */
 struct s3_request {
+    enum s3_operation operation;
+    const struct trace *trace; /* for whom; NULL: for nobody. Copied */
     const char *method;
     struct span bucket; /* as the client named it: the prefix is added here */
     struct span key;    /* empty: the bucket itself */

@@ -71,9 +71,10 @@ typedef void s3_list_done(void *context, enum err err, const struct s3_list_page
 
 struct s3_list_call;
 
-enum err s3_list_start(struct s3_client *s3, const struct s3_list_query *query, s3_list_done *done,
-                       void *context, struct s3_list_call **ret)
-    __attribute__((warn_unused_result));
+/* `trace` says for whom; NULL: for nobody. */
+enum err s3_list_start(struct s3_client *s3, const struct s3_list_query *query,
+                       const struct trace *trace, s3_list_done *done, void *context,
+                       struct s3_list_call **ret) __attribute__((warn_unused_result));
 void s3_list_cancel(struct s3_list_call *call); /* NULL is fine */
 
 #endif

@@ -29,20 +29,22 @@ typedef void s3_object_done(void *context, enum err err, const struct s3_object 
 
 struct s3_object_call;
 
+/* Below, `trace` says for whom; it is copied, and may be NULL. */
+
 /* HeadObject. A HEAD carries no reason: on an error S3 is asked once more by GET of one byte. */
 enum err s3_object_head(struct s3_client *s3, struct span bucket, struct span key,
-                        s3_object_done *done, void *context, struct s3_object_call **ret)
-    __attribute__((warn_unused_result));
+                        const struct trace *trace, s3_object_done *done, void *context,
+                        struct s3_object_call **ret) __attribute__((warn_unused_result));
 
 /* HeadObject, then DeleteObject: ERR_NOT_FOUND when there is nothing to delete. */
 enum err s3_object_delete(struct s3_client *s3, struct span bucket, struct span key,
-                          s3_object_done *done, void *context, struct s3_object_call **ret)
-    __attribute__((warn_unused_result));
+                          const struct trace *trace, s3_object_done *done, void *context,
+                          struct s3_object_call **ret) __attribute__((warn_unused_result));
 
 /* GetObject of one byte, for readiness: whatever S3 answers comes as an error or success. */
 enum err s3_object_probe(struct s3_client *s3, struct span bucket, struct span key,
-                         s3_object_done *done, void *context, struct s3_object_call **ret)
-    __attribute__((warn_unused_result));
+                         const struct trace *trace, s3_object_done *done, void *context,
+                         struct s3_object_call **ret) __attribute__((warn_unused_result));
 
 void s3_object_cancel(struct s3_object_call *call); /* NULL is fine */
 

@@ -13,7 +13,8 @@
 struct s3_read_options {
     struct span bucket;
     struct span key;
-    bool head_only; /* HeadObject */
+    const struct trace *trace; /* for whom; NULL: for nobody */
+    bool head_only;            /* HeadObject */
     struct span range;
     struct span if_range;
     struct span if_match;

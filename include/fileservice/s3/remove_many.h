@@ -54,9 +54,11 @@ typedef void s3_remove_many_done(void *context, enum err err, const struct s3_re
 
 struct s3_remove_many_call;
 
-/* `keys` are 1 to S3_REMOVE_KEYS_MAX that XML 1.0 can carry; they are taken out of `*keys`. Deleting is repeated after a failure, like every call: twice deleted is deleted. */
+/* `keys` are 1 to S3_REMOVE_KEYS_MAX that XML 1.0 can carry; they are taken out of `*keys`. Deleting is
+ * repeated after a failure, like every call: twice deleted is deleted. `trace` says for whom; NULL: for
+ * nobody. */
 enum err s3_remove_many_start(struct s3_client *s3, struct span bucket, struct texts *keys,
-                              s3_remove_many_done *done, void *context,
+                              const struct trace *trace, s3_remove_many_done *done, void *context,
                               struct s3_remove_many_call **ret) __attribute__((warn_unused_result));
 void s3_remove_many_cancel(struct s3_remove_many_call *call); /* NULL is fine */
 

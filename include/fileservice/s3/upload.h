@@ -26,9 +26,10 @@
 struct s3_upload_options {
     struct span bucket;
     struct span key;
-    struct span content_type; /* empty: S3's own default */
-    bool if_none_match;       /* only where there is no object yet: If-None-Match: * */
-    uint64_t length_max;      /* bytes to come at most: plans parts and room, is not checked here */
+    struct span content_type;  /* empty: S3's own default */
+    bool if_none_match;        /* only where there is no object yet: If-None-Match: * */
+    const struct trace *trace; /* for whom; NULL: for nobody */
+    uint64_t length_max; /* bytes to come at most: plans parts and room, is not checked here */
 
     /* Stored with the object as they are: x-amz-meta-*, cache-control and its kin, lower-case. */
     const struct sigv4_pair *headers;
