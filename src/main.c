@@ -11,6 +11,7 @@
 #include "fileservice/s3/upload.h"
 
 #include "accept.h"
+#include "observe.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -286,7 +287,8 @@ static enum err make_app(struct program *p, struct worker *w, struct handlers_ap
                 .region = p->config.region,
                 .max_attempts = p->config.s3_max_attempts,
                 .connect_ms = p->config.s3_connect_timeout_ms,
-                .silence_ms = p->config.s3_timeout_ms},
+                .silence_ms = p->config.s3_timeout_ms,
+                .on_call = observe_s3_call},
         .options = &p->s3_options,
         .budget = p->budget,
         .busy_uploads = &p->busy_uploads,

@@ -35,7 +35,7 @@ def ask(service, request_id, method, path, **options):
 
 
 def check_line(line):
-    assert list(line)[:4] == ["time", "level", "stream", "message"]
+    assert list(line)[:6] == ["time", "level", "stream", "message", "instance", "seq"]
     assert TIME.match(line["time"])
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(line["time"])
     assert abs(age) < datetime.timedelta(minutes=10)

@@ -54,6 +54,7 @@ class Recorded:
     body: bytes  # at most the first PIECE_BYTES
     whole: bool  # the body came to its end
     at: float  # time.monotonic() when the body had ended
+    answer_id: str = ""  # x-amz-request-id of the answer; none was given while it is empty
 
 
 @dataclasses.dataclass
@@ -157,6 +158,7 @@ class _Connection(Connection):
             "Content-Length": str(len(body)),
             **answer.headers,
         }
+        request.answer_id = headers["x-amz-request-id"]
         if request.method == "HEAD":
             body = b""
         if answer.close_after is not None:
