@@ -7,6 +7,7 @@
 #include "fileservice/http/auth.h"
 #include "fileservice/http/cors.h"
 #include "fileservice/http/exchange.h"
+#include "fileservice/http/http_metrics.h"
 #include "fileservice/net/loop.h"
 
 #include <microhttpd.h>
@@ -18,6 +19,7 @@ struct http_context {
     struct loop *loop;
     const struct config *config;
     const struct auth *auth;
+    struct http_metrics *metrics;
     struct cors_policy cors;
     const struct exchange_handler *handlers;
     size_t handler_count;

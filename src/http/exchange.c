@@ -59,6 +59,7 @@ struct exchange {
     struct loop_timer drain_deadline;
 
     uint64_t started_ms;
+    uint64_t started_us;
     char s3_request_id[ERROR_REQUEST_ID_MAX_BYTES];
 };
 
@@ -224,6 +225,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t m
     if (x->connection->broken)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     size_t n = stream_take(&x->stream, out, max);
+    http_metrics_sent(x->http->metrics, n);
     if (n == 0) {
         x->held_since_ms = loop_now_ms(x->http->loop);
         suspend(x);
@@ -377,6 +379,7 @@ void *exchange_on_target(void *context, const char *target, struct MHD_Connectio
     x->mhd = mhd;
     x->connection = info->socket_context;
     x->started_ms = loop_now_ms(http->loop);
+    x->started_us = clock_monotonic_us();
     x->drain_deadline.fire = drain_deadline_fired;
     loop_task_init(&x->answer, answer_run);
     loop_task_init(&x->room, room_run);
@@ -386,8 +389,25 @@ void *exchange_on_target(void *context, const char *target, struct MHD_Connectio
     return x;
 }
 
+static bool was_answered(const struct exchange *x) {
+    return x->has_reply && (x->state == STATE_REPLY || x->state == STATE_DRAIN);
+}
+
+/* Every request that had a request line, whatever is logged. Bytes of bodies and of streams were counted
+ * as they moved. */
+static void count_exchange(const struct exchange *x) {
+    bool known = x->state != STATE_HEAD || x->has_reply;
+    unsigned status = !known            ? HTTP_METRICS_STATUS_UNKNOWN
+                      : was_answered(x) ? x->reply.status
+                                        : STATUS_CLIENT_GONE;
+    http_metrics_request(x->http->metrics, x->target.route, x->method, status,
+                         clock_monotonic_us() - x->started_us);
+    if (was_answered(x) && x->stream.ring == NULL)
+        http_metrics_sent(x->http->metrics, x->reply_bytes);
+}
+
 static void log_exchange(const struct exchange *x) {
-    bool answered = x->has_reply && (x->state == STATE_REPLY || x->state == STATE_DRAIN);
+    bool answered = was_answered(x);
     bool unfinished = answered && exchange_streams(x) && x->method != ROUTER_HEAD &&
                       x->stream.taken < x->stream.length;
     unsigned status = answered ? x->reply.status : STATUS_CLIENT_GONE;
@@ -426,6 +446,7 @@ void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **req
         return;
     *request = NULL;
     (void)code;
+    count_exchange(x);
     if (x->state != STATE_HEAD || x->has_reply)
         log_exchange(x);
     if (x->handler != NULL && x->handler->on_close != NULL)
@@ -547,6 +568,7 @@ static size_t offer(struct exchange *x, struct span data) {
 static enum MHD_Result take_piece(struct exchange *x, const char *data, size_t *size) {
     size_t taken = offer(x, (struct span){data, *size});
     x->received += taken;
+    http_metrics_received(x->http->metrics, taken);
     *size -= taken;
     if (*size > 0) {
         x->unread = *size;
@@ -577,6 +599,7 @@ static enum MHD_Result end_body(struct exchange *x) {
 
 static enum MHD_Result throw_away(struct exchange *x, size_t *size) {
     x->drained += *size;
+    http_metrics_received(x->http->metrics, *size);
     bool over = *size == 0 || x->drained > EXCHANGE_DRAIN_MAX_BYTES;
     *size = 0;
     if (x->connection->half_closed)

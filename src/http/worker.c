@@ -160,6 +160,7 @@ enum err worker_adopt(struct worker *w, int fd, const char *remote) {
 }
 
 unsigned worker_connections(const struct worker *w) { return atomic_load(&w->count); }
+const struct http_metrics *worker_metrics(const struct worker *w) { return w->http.metrics; }
 
 /* Ending */
 
@@ -257,7 +258,10 @@ enum err worker_new(const struct worker_options *options, struct worker **ret,
     loop_task_init(&w->stop, stop_run);
     loop_task_init(&w->adopt, adopt_run);
     pthread_mutex_init(&w->adopted_mutex, NULL);
-    enum err e = loop_new(&w->http.loop, error);
+    w->http.metrics = http_metrics_new();
+    enum err e = w->http.metrics != NULL
+                     ? loop_new(&w->http.loop, error)
+                     : error_set(error, ERR_NO_MEMORY, "no memory for a worker");
     if (e == ERR_OK)
         e = start_daemon(w, error);
     if (e != ERR_OK) {
@@ -294,6 +298,7 @@ void worker_free(struct worker *w) {
     if (w->daemon != NULL)
         MHD_stop_daemon(w->daemon);
     loop_free(w->http.loop);
+    http_metrics_free(w->http.metrics);
     pthread_mutex_destroy(&w->adopted_mutex);
     free(w);
 }

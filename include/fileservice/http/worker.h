@@ -7,6 +7,7 @@
 #include "fileservice/config/config.h"
 #include "fileservice/http/auth.h"
 #include "fileservice/http/exchange.h"
+#include "fileservice/http/http_metrics.h"
 #include "fileservice/net/loop.h"
 
 struct worker;
@@ -31,6 +32,8 @@ enum err worker_start(struct worker *w, struct error *error) __attribute__((warn
 enum err worker_adopt(struct worker *w, int fd, const char *remote)
     __attribute__((warn_unused_result));
 unsigned worker_connections(const struct worker *w); /* any thread */
+/* What it has counted; read by any thread, until worker_free(). */
+const struct http_metrics *worker_metrics(const struct worker *w);
 
 /* The steps of an orderly end, all for any thread. From now on every answer says Connection: close;
  * then connections without a request are closed; then all others, whose uploads are aborted. */
