@@ -35,7 +35,8 @@ static int bind_one(const struct addrinfo *a) {
     return -1;
 }
 
-enum err accept_listen(const char *host, uint16_t port, int *ret_fd, struct error *error) {
+enum err accept_listen(const char *host, uint16_t port, const char *setting, int *ret_fd,
+                       struct error *error) {
     char service[8];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
@@ -50,8 +51,8 @@ enum err accept_listen(const char *host, uint16_t port, int *ret_fd, struct erro
     freeaddrinfo(found);
     if (fd < 0 && saved == EADDRINUSE)
         return error_set(error, ERR_SYSTEM,
-                         "port %u on %s is taken by another program; set PORT to a free one", port,
-                         host);
+                         "port %u on %s is taken by another program; set %s to a free one", port,
+                         host, setting);
     if (fd < 0)
         return error_set(error, ERR_SYSTEM, "cannot listen on %s:%u: %s", host, port,
                          strerrordesc_np(saved));
@@ -85,13 +86,14 @@ static void turn_away(int fd) {
     close(fd);
 }
 
-static void hand_over(int fd, const struct sockaddr_storage *address, socklen_t n,
-                      struct worker **workers, unsigned count, unsigned max) {
+static void hand_over(struct acceptor *a, int fd, const struct sockaddr_storage *address,
+                      socklen_t n) {
     char remote[NI_MAXHOST] = "unknown";
     int one = 1;
     unsigned total = 0;
-    struct worker *w = least_busy(workers, count, &total);
-    if (total >= max) {
+    struct worker *w = least_busy(a->workers, a->worker_count, &total);
+    if (total >= a->max) {
+        metrics_add(&a->turned_away, 1);
         turn_away(fd);
         return;
     }
@@ -103,13 +105,14 @@ static void hand_over(int fd, const struct sockaddr_storage *address, socklen_t 
 }
 
 /* Takes what waits. False when descriptors have run out. */
-static bool accept_burst(int listen_fd, struct worker **workers, unsigned count, unsigned max) {
+static bool accept_burst(struct acceptor *a) {
     for (unsigned i = 0; i < ACCEPT_BURST; i++) {
         struct sockaddr_storage address;
         socklen_t n = sizeof address;
-        int fd = accept4(listen_fd, (struct sockaddr *)&address, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd =
+            accept4(a->listen_fd, (struct sockaddr *)&address, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0)
-            hand_over(fd, &address, n, workers, count, max);
+            hand_over(a, fd, &address, n);
         else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
             return false;
         else if (errno == EAGAIN)
@@ -118,8 +121,7 @@ static bool accept_burst(int listen_fd, struct worker **workers, unsigned count,
     return true;
 }
 
-bool accept_run(int listen_fd, int signal_fd, struct worker **workers, unsigned worker_count,
-                unsigned max, uint32_t timeout_ms) {
+bool accept_run(struct acceptor *a, uint32_t timeout_ms) {
     uint64_t end = clock_monotonic_ms() + timeout_ms;
     uint64_t complained = 0;
     bool pause = false;
@@ -127,23 +129,23 @@ bool accept_run(int listen_fd, int signal_fd, struct worker **workers, unsigned 
         uint64_t now = clock_monotonic_ms();
         if (timeout_ms != ACCEPT_FOREVER && now >= end) {
             /* Who has connected already must not be reset by the end of the listening socket. */
-            (void)accept_burst(listen_fd, workers, worker_count, max);
+            (void)accept_burst(a);
             return true;
         }
         int wait = pause ? ACCEPT_PAUSE_MS : -1;
         if (timeout_ms != ACCEPT_FOREVER && (wait < 0 || end - now < (uint64_t)wait))
             wait = (int)(end - now);
-        struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
-                               {.fd = pause ? -1 : listen_fd, .events = POLLIN}};
+        struct pollfd fds[] = {{.fd = a->signal_fd, .events = POLLIN},
+                               {.fd = pause ? -1 : a->listen_fd, .events = POLLIN}};
         pause = false;
         if (poll(fds, 2, wait) < 0)
             continue;
         struct signalfd_siginfo info;
-        if (fds[0].revents != 0 && read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        if (fds[0].revents != 0 && read(a->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
             return false;
         if (fds[1].revents == 0)
             continue;
-        pause = !accept_burst(listen_fd, workers, worker_count, max);
+        pause = !accept_burst(a);
         if (pause && now - complained > ACCEPT_COMPLAIN_MS) {
             complained = now;
             log_message(LOG_WARN, "connections wait: no file descriptors are left");

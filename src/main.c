@@ -4,14 +4,17 @@
 #include "fileservice/base/log.h"
 #include "fileservice/config/config.h"
 #include "fileservice/handlers/handlers.h"
+#include "fileservice/http/admin.h"
 #include "fileservice/http/worker.h"
 #include "fileservice/logs/cloudwatch.h"
 #include "fileservice/logs/console.h"
+#include "fileservice/s3/s3_metrics.h"
 #include "fileservice/s3/sweep.h"
 #include "fileservice/s3/upload.h"
 
 #include "accept.h"
 #include "observe.h"
+#include "telemetry.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -35,6 +38,7 @@
 #define MAIN_INSTANCE_BYTES 4
 
 struct program {
+    int64_t started_wall_ms;
     struct config config;
     struct logs_console *console;
     struct logs_cloudwatch *cloudwatch;
@@ -48,10 +52,14 @@ struct program {
     atomic_uint busy_uploads;
     struct worker **workers;
     struct handlers_app *apps;
+    struct s3_metrics **s3_metrics; /* one a worker */
     unsigned worker_count;
     int signal_fd;
     int listen_fd;
     uint64_t end_ms; /* monotonic; when the shutdown must be over */
+    struct acceptor acceptor;
+    struct telemetry telemetry;
+    struct admin *admin; /* NULL: off */
 };
 
 /* Settings */
@@ -275,9 +283,13 @@ static void set_s3_options(struct program *p) {
     };
 }
 
-static enum err make_app(struct program *p, struct worker *w, struct handlers_app *app,
-                         struct error *error) {
+static enum err make_app(struct program *p, unsigned i, struct error *error) {
+    struct worker *w = p->workers[i];
+    struct handlers_app *app = &p->apps[i];
     struct loop *loop = worker_loop(w);
+    p->s3_metrics[i] = s3_metrics_new();
+    if (p->s3_metrics[i] == NULL)
+        return error_set(error, ERR_NO_MEMORY, "no memory for the metrics");
     app->config = &p->config;
     app->readiness = &p->readiness;
     app->s3 = (struct s3_client){
@@ -288,7 +300,8 @@ static enum err make_app(struct program *p, struct worker *w, struct handlers_ap
                 .max_attempts = p->config.s3_max_attempts,
                 .connect_ms = p->config.s3_connect_timeout_ms,
                 .silence_ms = p->config.s3_timeout_ms,
-                .on_call = observe_s3_call},
+                .on_call = observe_s3_call,
+                .on_call_context = p->s3_metrics[i]},
         .options = &p->s3_options,
         .budget = p->budget,
         .busy_uploads = &p->busy_uploads,
@@ -313,12 +326,13 @@ static enum err start_workers(struct program *p, struct error *error) {
     p->worker_count = p->config.workers;
     p->workers = calloc(p->worker_count, sizeof(struct worker *));
     p->apps = calloc(p->worker_count, sizeof *p->apps);
-    if (p->workers == NULL || p->apps == NULL)
+    p->s3_metrics = calloc(p->worker_count, sizeof(struct s3_metrics *));
+    if (p->workers == NULL || p->apps == NULL || p->s3_metrics == NULL)
         return error_set(error, ERR_NO_MEMORY, "no memory for the workers");
     for (unsigned i = 0; i < p->worker_count; i++) {
         enum err e = worker_new(&options, &p->workers[i], error);
         if (e == ERR_OK)
-            e = make_app(p, p->workers[i], &p->apps[i], error);
+            e = make_app(p, i, error);
         if (e == ERR_OK && i == 0 && start_sweep(p) != ERR_OK)
             e = error_set(error, ERR_NO_MEMORY, "no memory for the sweep of uploads");
         if (e == ERR_OK)
@@ -327,6 +341,40 @@ static enum err start_workers(struct program *p, struct error *error) {
             return e;
     }
     return ERR_OK;
+}
+
+static void set_acceptor(struct program *p) {
+    p->acceptor = (struct acceptor){
+        .listen_fd = p->listen_fd,
+        .signal_fd = p->signal_fd,
+        .workers = p->workers,
+        .worker_count = p->worker_count,
+        .max = p->config.max_connections,
+    };
+}
+
+static enum err start_admin(struct program *p, struct error *error) {
+    const struct config *c = &p->config;
+    int fd = -1;
+    if (c->admin_port == 0)
+        return ERR_OK;
+    p->telemetry = (struct telemetry){
+        .started_wall_ms = p->started_wall_ms,
+        .workers = p->workers,
+        .s3_metrics = p->s3_metrics,
+        .worker_count = p->worker_count,
+        .acceptor = &p->acceptor,
+        .busy_uploads = &p->busy_uploads,
+        .draining = &p->readiness.draining,
+        .budget = p->budget,
+        .budget_bytes = c->upload_memory_bytes,
+        .credentials = p->credentials,
+        .cloudwatch = p->cloudwatch,
+        .console = p->console,
+    };
+    struct admin_options options = {telemetry_render, &p->telemetry, METRICS_CONTENT_TYPE};
+    enum err e = accept_listen(c->admin_host, c->admin_port, "ADMIN_PORT", &fd, error);
+    return e == ERR_OK ? admin_start(&options, fd, &p->admin, error) : e;
 }
 
 static void start_signals(struct program *p) {
@@ -357,9 +405,13 @@ static enum err start(struct program *p, struct error *error) {
     if (p->auth == NULL || p->budget == NULL)
         return error_set(error, ERR_NO_MEMORY, "no memory to start");
     set_s3_options(p);
-    e = accept_listen(c->host, c->port, &p->listen_fd, error);
+    e = accept_listen(c->host, c->port, "PORT", &p->listen_fd, error);
     if (e == ERR_OK)
         e = start_workers(p, error);
+    if (e == ERR_OK) {
+        set_acceptor(p);
+        e = start_admin(p, error);
+    }
     if (e == ERR_OK && c->api_keys.count == 0 && c->environment == CONFIG_PRODUCTION)
         log_message(LOG_WARN, "no API keys are set: everybody who reaches this port may use it");
     return e;
@@ -403,8 +455,7 @@ static bool drain(struct program *p) {
     atomic_store(&p->readiness.draining, true);
     for (unsigned i = 0; i < p->worker_count; i++)
         worker_drain(p->workers[i]);
-    if (!accept_run(p->listen_fd, p->signal_fd, p->workers, p->worker_count, c->max_connections,
-                    c->shutdown_delay_s * 1000))
+    if (!accept_run(&p->acceptor, c->shutdown_delay_s * 1000))
         return false;
     close(p->listen_fd);
     p->listen_fd = -1;
@@ -469,6 +520,7 @@ static bool stop(struct program *p) {
     for (unsigned i = 0; p->workers != NULL && i < p->worker_count; i++)
         if (p->workers[i] != NULL)
             worker_stop(p->workers[i]);
+    admin_stop(p->admin); /* it reads what is freed below */
     s3_sweep_free(p->sweep);
     for (unsigned i = 0; p->workers != NULL && i < p->worker_count; i++) {
         if (p->apps != NULL && p->apps[i].s3.aws.transport != NULL) {
@@ -477,6 +529,8 @@ static bool stop(struct program *p) {
             aws_client_done(&p->apps[i].s3.aws);
         }
         worker_free(p->workers[i]);
+        if (p->s3_metrics != NULL)
+            s3_metrics_free(p->s3_metrics[i]);
     }
     if (!stop_logs(p))
         return false;
@@ -484,6 +538,7 @@ static bool stop(struct program *p) {
     auth_free(p->auth);
     free(p->workers);
     free(p->apps);
+    free(p->s3_metrics);
     if (p->listen_fd >= 0)
         close(p->listen_fd);
     if (p->signal_fd >= 0)
@@ -502,15 +557,17 @@ static int serve(struct program *p) {
     }
     log_message(LOG_INFO, "fileservice %s listens on %s:%u", FILESERVICE_VERSION, p->config.host,
                 (unsigned)p->config.port);
-    (void)accept_run(p->listen_fd, p->signal_fd, p->workers, p->worker_count,
-                     p->config.max_connections, ACCEPT_FOREVER);
+    if (p->admin != NULL)
+        log_message(LOG_INFO, "metrics are on %s:%u", p->config.admin_host,
+                    (unsigned)p->config.admin_port);
+    (void)accept_run(&p->acceptor, ACCEPT_FOREVER);
     if (!drain(p) || !stop(p))
         _exit(EXIT_FAILURE); /* a second signal: at once */
     return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv) {
-    struct program p = {.signal_fd = -1, .listen_fd = -1};
+    struct program p = {.started_wall_ms = clock_wall_ms(), .signal_fd = -1, .listen_fd = -1};
     bool check = argc == 2 && strcmp(argv[1], "--check-config") == 0;
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         return fputs(usage, stdout) >= 0 ? EXIT_SUCCESS : EXIT_FAILURE;

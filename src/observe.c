@@ -24,7 +24,7 @@ static void log_call(const struct aws_report *r) {
 }
 
 void observe_s3_call(void *context, const struct aws_report *report) {
-    (void)context;
+    s3_metrics_count(context, report);
     if (log_enabled(LOG_DEBUG))
         log_call(report);
 }

@@ -3,6 +3,7 @@
 #include "request.h"
 
 #include "fileservice/base/log.h"
+#include "fileservice/base/trace.h"
 #include "fileservice/http/reply.h"
 
 #include <stdarg.h>
@@ -93,7 +94,7 @@ static enum MHD_Result on_access(void *context, struct MHD_Connection *mhd, cons
                                  size_t *size, void **request) {
     const struct admin *a = context;
     struct span path = request_origin_form(span_of(url));
-    char id[EXCHANGE_REQUEST_ID_MAX_BYTES + 1];
+    char id[TRACE_REQUEST_ID_MAX_BYTES + 1];
     struct reply r;
     (void)version;
     (void)data;
@@ -109,6 +110,8 @@ static enum MHD_Result on_access(void *context, struct MHD_Connection *mhd, cons
         render(a, &r, id);
     reply_header(&r, "X-Request-Id", span_of(id));
     reply_header(&r, "X-Content-Type-Options", SPAN("nosniff"));
+    reply_header(&r, "Connection",
+                 SPAN("close")); /* a scraper comes back later than an idle timeout */
     enum MHD_Result queued = send_reply(mhd, &r);
     reply_done(&r);
     return queued;
