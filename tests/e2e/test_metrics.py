@@ -14,7 +14,7 @@ from s3_stand_in import Answer
 from support.checks import check_error
 from support.metrics import ask_admin, scrape, with_metrics
 from support.process import free_port
-from support.raw import ask, connect, read_answer
+from support.raw import ask, connect, read_answer, reset
 from support.service import DEFAULTS, PART_BYTES, SECRET_KEY, run_once
 from support.waiting import wait_until
 
@@ -151,7 +151,7 @@ def test_requests_are_counted_by_route_method_and_status(service, s3):
     asked = [
         (("GET", "/"), "/", 200),
         (("HEAD", "/"), "/", 200),
-        (("GET", "/healthz"), "/healthz", 200),  # beside those of the start
+        (("GET", "/healthz"), "/healthz", 200),
         (("GET", "/readyz"), "/readyz", 200),
         (("PUT", "/file/bucket/key"), OBJECT, 201),
         (("GET", "/file/bucket/key"), OBJECT, 200),
@@ -168,7 +168,8 @@ def test_requests_are_counted_by_route_method_and_status(service, s3):
         (("GET", "/nothing/here"), "none", 404),
         (("GET", "/file/BAD/key"), OBJECT, 400),
     ]
-    before = scrape(service)
+    start = {"route": "/healthz", "status": "200"}  # the start was waited for
+    before = wait_page(service, lambda p: p.value(REQUESTS, **start) == 1, "its own is counted")
     expected = {}
     received = sent = 0
     for (method, path), route, status in asked:
@@ -214,7 +215,7 @@ def test_durations_are_those_of_the_requests(service, s3):
     assert 0.3 <= page.value(DURATION + "_sum", **here) < 5
 
 
-def test_a_client_that_goes_away_is_499_and_its_bytes_count(service, s3):
+def test_bytes_count_while_they_come_and_when_they_end_too_soon(service, s3):
     before = scrape(service).value("fileservice_http_received_bytes_total")
     with connect(service.port) as s:
         s.sendall(b"PUT /file/bucket/key HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
@@ -226,9 +227,37 @@ def test_a_client_that_goes_away_is_499_and_its_bytes_count(service, s3):
         )
     wait_page(
         service,
-        lambda p: p.value(REQUESTS, route=OBJECT, method="PUT") == 1,
+        lambda p: p.value(REQUESTS, route=OBJECT, method="PUT", status="400") == 1,
         "the unfinished upload is counted",
     )
+
+
+def test_a_client_that_goes_away_unanswered_is_499(service, s3):
+    s3.script("HeadObject", Answer(hang=True))
+    s = connect(service.port)
+    s.sendall(b"GET /file/bucket/key HTTP/1.1\r\nHost: x\r\n\r\n")
+    wait_until(lambda: s3.requests("HeadObject"), 10, "S3 is asked")
+    reset(s)
+    page = wait_page(service, lambda p: p.value(REQUESTS, route=OBJECT) == 1, "it is counted")
+    assert page.value(REQUESTS, route=OBJECT, status="499") == 1
+    assert page.value(CALLS, operation="HeadObject", result="cancelled") == 1
+
+
+def test_a_stream_counts_what_its_reader_took(service, s3):
+    size = 30_000_000
+    s3.put("bucket", "key", b"x" * size)
+    before = scrape(service).value("fileservice_http_sent_bytes_total")
+    s = connect(service.port)
+    s.sendall(b"GET /file/bucket/key?delivery=stream HTTP/1.1\r\nHost: x\r\n\r\n")
+    got = len(s.recv(1000))
+    wait_page(
+        service,
+        lambda p: p.value("fileservice_http_sent_bytes_total") > before + got,
+        "bytes count while the stream goes",
+    )
+    reset(s)
+    page = wait_page(service, lambda p: p.value(REQUESTS, route=OBJECT) == 1, "it is counted")
+    assert page.value("fileservice_http_sent_bytes_total") < before + size
 
 
 def test_what_the_library_answers_is_other(service):
