@@ -78,41 +78,33 @@ static void write_credentials(const struct telemetry *t, struct buf *page) {
     credentials_unref(c);
 }
 
-/* What the log writers have counted; zeros when CloudWatch is off. */
-struct log_counts {
-    struct logs_cloudwatch_counts cloudwatch;
-    uint64_t queue_bytes;
-    uint64_t stdout_dropped;
-};
-
-static struct log_counts read_log_counts(const struct telemetry *t) {
-    struct log_counts counts = {.stdout_dropped = 0};
-    if (t->cloudwatch != NULL)
-        counts.cloudwatch = logs_cloudwatch_counts(t->cloudwatch);
-    return counts;
-}
-
-static void write_rejected(const struct log_counts *counts, struct buf *page) {
+static void write_rejected(const struct logs_cloudwatch_counts *counts, struct buf *page) {
     static const char name[] = "fileservice_log_lines_rejected_total";
-    struct metrics_label reason = {"reason", "invalid"};
     metrics_family(page, name, METRICS_COUNTER, "Lines that CloudWatch Logs did not take, by why.");
-    metrics_sample(page, name, &reason, 1, counts->cloudwatch.rejected);
+    for (int i = 0; i < LOGS_REJECT_COUNT; i++) {
+        struct metrics_label reason = {"reason", logs_reject_name((enum logs_reject)i)};
+        metrics_sample(page, name, &reason, 1, counts->rejected[i]);
+    }
 }
 
+/* Zeros when CloudWatch is off. */
 static void write_logs(const struct telemetry *t, struct buf *page) {
-    struct log_counts counts = read_log_counts(t);
+    struct logs_cloudwatch_counts counts = {.produced = 0};
+    if (t->cloudwatch != NULL)
+        counts = logs_cloudwatch_counts(t->cloudwatch);
     metrics_single(page, "fileservice_log_lines_produced_total", METRICS_COUNTER,
-                   "Lines meant for CloudWatch Logs.", counts.cloudwatch.produced);
+                   "Lines meant for CloudWatch Logs.", counts.produced);
     metrics_single(page, "fileservice_log_lines_delivered_total", METRICS_COUNTER,
-                   "Lines that CloudWatch Logs has taken.", counts.cloudwatch.delivered);
+                   "Lines that CloudWatch Logs has taken.", counts.delivered);
     metrics_single(page, "fileservice_log_lines_dropped_total", METRICS_COUNTER,
-                   "Lines for which the queue had no room.", counts.cloudwatch.dropped);
+                   "Lines for which the queue had no room.", counts.dropped);
     write_rejected(&counts, page);
     metrics_single(page, "fileservice_log_queue_bytes", METRICS_GAUGE,
-                   "Bytes of lines that wait for CloudWatch Logs.", counts.queue_bytes);
+                   "Bytes of lines that CloudWatch Logs has not answered for yet.",
+                   counts.queue_bytes);
     metrics_single(page, "fileservice_stdout_lines_dropped_total", METRICS_COUNTER,
                    "Lines for which the reader of standard output was too slow.",
-                   counts.stdout_dropped);
+                   logs_console_dropped(t->console));
 }
 
 enum err telemetry_render(void *context, struct buf *page) {
