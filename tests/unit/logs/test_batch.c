@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,7 +133,7 @@ static uint32_t next(uint32_t *seed) {
     return *seed >> 8;
 }
 
-static void check_legal(const struct logs_event *events, size_t n) {
+static bool is_legal(const struct logs_event *events, size_t n) {
     size_t bytes = 0;
     int64_t first = events[0].wall_ms;
     int64_t last = first;
@@ -141,35 +142,120 @@ static void check_legal(const struct logs_event *events, size_t n) {
         first = events[i].wall_ms < first ? events[i].wall_ms : first;
         last = events[i].wall_ms > last ? events[i].wall_ms : last;
     }
-    assert_true(n <= LOGS_BATCH_MAX_EVENTS);
+    return n <= LOGS_BATCH_MAX_EVENTS && bytes <= LOGS_BATCH_MAX_BYTES &&
+           last - first <= LOGS_BATCH_MAX_SPAN_MS;
+}
+
+enum { LINES = 30000 };
+
+/* Mostly short lines and small steps of the clock; now and then a huge line, or a jump by days. The
+ * text is the line's number, and filling. */
+static void make_lines(uint32_t seed, struct logs_event *events, char *texts) {
+    uint32_t r = seed;
+    int64_t now = 1700000000000;
+    for (size_t i = 0; i < LINES; i++) {
+        size_t filling = next(&r) % 2000 == 0 ? next(&r) % 200000 : next(&r) % 90;
+        int n = snprintf(texts, 32, "%zu ", i);
+        static const char *const pieces[] = {
+            "x", "\"", "\\", "\n", "\x01", "\xC3\xA9", "\xF0\x9F\x98\x80"};
+        size_t size = (size_t)n;
+        for (size_t k = 0; k < filling; k++) {
+            const char *piece = pieces[next(&r) % 7];
+            memcpy(texts + size, piece, strlen(piece));
+            size += strlen(piece);
+        }
+        now += (int64_t)(next(&r) % 1000) - 100;
+        if (next(&r) % 5000 == 0)
+            now += ((int64_t)(next(&r) % 5) - 2) * LOGS_BATCH_MAX_SPAN_MS;
+        events[i] = (struct logs_event){now, {texts, size}};
+        texts += size;
+    }
+}
+
+/* A body is what CloudWatch takes, and holds each of the lines once: by time, equal times as given. */
+static void check_body(const struct logs_event *events, size_t first, size_t n, struct span body) {
+    json_t *root = json_loadb(body.p, body.n, JSON_ALLOW_NUL, NULL);
+    assert_non_null(root);
+    json_t *list = json_object_get(root, "logEvents");
+    char *seen = calloc(n, 1);
+    int64_t last_time = INT64_MIN;
+    size_t last_number = 0;
+    size_t bytes = 0;
+    assert_non_null(seen);
+    assert_int_equal(json_array_size(list), n);
+    assert_in_range(n, 1, LOGS_BATCH_MAX_EVENTS);
+    for (size_t i = 0; i < n; i++) {
+        json_t *e = json_array_get(list, i);
+        const char *message = json_string_value(json_object_get(e, "message"));
+        int64_t time = json_integer_value(json_object_get(e, "timestamp"));
+        size_t number = strtoul(message, NULL, 10);
+        assert_in_range(number, first, first + n - 1);
+        assert_false(seen[number - first]);
+        seen[number - first] = 1;
+        const struct logs_event *want = &events[number];
+        size_t size = json_string_length(json_object_get(e, "message"));
+        assert_int_equal(size, want->message.n);
+        assert_memory_equal(message, want->message.p, size);
+        assert_int_equal(time, want->wall_ms);
+        assert_true(time > last_time || (time == last_time && number > last_number));
+        last_time = time;
+        last_number = number;
+        bytes += size + LOGS_BATCH_EVENT_BYTES;
+    }
+    int64_t first_time = json_integer_value(json_object_get(json_array_get(list, 0), "timestamp"));
     assert_true(bytes <= LOGS_BATCH_MAX_BYTES);
-    assert_true(last - first <= LOGS_BATCH_MAX_SPAN_MS);
+    assert_true(last_time - first_time <= LOGS_BATCH_MAX_SPAN_MS);
+    free(seen);
+    json_decref(root);
 }
 
 static void any_sequence_gives_legal_batches_that_hold_every_line_once(void **state) {
     (void)state;
-    enum { LINES = 30000 };
+    struct logs_event *events = calloc(LINES, sizeof *events);
+    char *texts = malloc(64 << 20);
+    assert_non_null(events);
+    assert_non_null(texts);
+    for (uint32_t seed = 1; seed <= 5; seed++) {
+        struct buf body;
+        size_t done = 0;
+        make_lines(seed, events, texts);
+        buf_init(&body, BODY_MAX_BYTES);
+        while (done < LINES) {
+            size_t n = logs_batch_size(events + done, LINES - done);
+            assert_true(n > 0 && n <= LINES - done);
+            buf_clear(&body);
+            assert_int_equal(logs_batch_body("g", "s", events + done, n, &body), ERR_OK);
+            check_body(events, done, n, buf_span(&body));
+            done += n;
+        }
+        assert_int_equal(done, LINES);
+        buf_done(&body);
+    }
+    free(texts);
+    free(events);
+}
+
+/* With the next line it would be illegal: no batch is smaller than it must be. */
+static void a_batch_is_as_large_as_it_may_be(void **state) {
+    (void)state;
     struct logs_event *events = calloc(LINES, sizeof *events);
     assert_non_null(events);
     for (uint32_t seed = 1; seed <= 20; seed++) {
         uint32_t r = seed;
-        int64_t now = 1000000000000;
+        int64_t now = 1700000000000;
         for (size_t i = 0; i < LINES; i++) {
-            /* mostly short lines and small steps; now and then a huge line or a jump of the clock */
             size_t n = next(&r) % 50 == 0 ? next(&r) % LOGS_EVENT_MAX_BYTES + 1 : next(&r) % 90 + 1;
             now += (int64_t)(next(&r) % 1000) - 100;
             if (next(&r) % 5000 == 0)
                 now += ((int64_t)(next(&r) % 5) - 2) * LOGS_BATCH_MAX_SPAN_MS;
             events[i] = event(now, n);
         }
-        size_t done = 0;
-        while (done < LINES) {
+        for (size_t done = 0; done < LINES;) {
             size_t n = logs_batch_size(events + done, LINES - done);
-            assert_true(n > 0 && n <= LINES - done);
-            check_legal(events + done, n);
+            assert_true(is_legal(events + done, n));
             done += n;
+            assert_true(done == LINES || !is_legal(events + done - n, n + 1));
         }
-        assert_int_equal(done, LINES);
     }
     free(events);
 }
@@ -184,6 +270,7 @@ int main(void) {
         cmocka_unit_test(a_long_message_is_cut_between_two_characters),
         cmocka_unit_test(short_messages_stay_and_an_empty_one_gets_a_dash),
         cmocka_unit_test(any_sequence_gives_legal_batches_that_hold_every_line_once),
+        cmocka_unit_test(a_batch_is_as_large_as_it_may_be),
     };
     return cmocka_run_group_tests(tests, fill_text, NULL);
 }
