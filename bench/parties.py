@@ -91,6 +91,36 @@ def nginx_relay(store):
         yield lambda url: url.replace(store.url, f"http://127.0.0.1:{relay}", 1)
 
 
+class CloudWatch:
+    """Takes all log events, and knows how much came."""
+
+    def __init__(self, port, access_log):
+        self.url = f"http://127.0.0.1:{port}"
+        self._access_log = access_log
+
+    def received(self):
+        """(count, bytes) of the bodies of PutLogEvents that came whole and were answered with 200."""
+        rows = [line.split() for line in self._access_log.read_text().splitlines()]
+        sizes = [int(size) for size, *rest in rows if rest == ["200", "Logs_20140328.PutLogEvents"]]
+        return len(sizes), sum(sizes)
+
+
+@contextlib.contextmanager
+def cloudwatch():
+    """A CloudWatch Logs that answers at once."""
+    port, access_log = free_port(), FOLDER / f"{next(_numbers)}-cloudwatch.log"
+    with _nginx("cloudwatch.conf", port, LOGS=port, ANSWER=free_port(), ACCESS_LOG=access_log):
+        yield CloudWatch(port, access_log)
+
+
+@contextlib.contextmanager
+def nobody():
+    """The URL of a port on which nobody listens, and which nobody else can get meanwhile."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{s.getsockname()[1]}"
+
+
 @contextlib.contextmanager
 def hello():
     """bench/hello.c, built here; its URL."""
