@@ -66,9 +66,16 @@ class Report:
         ours = ", ".join(f"{name}: {results}" for name, results in each.items())
         self._row(what, ours, "itself", max(medians) / min(medians), aim, f"{max(medians) / min(medians):.2f}")
 
-    def value(self, what, value, aim=None):
-        """One figure of ours beside a bound."""
-        self._row(what, f"{value:.1f} MiB", "", value, aim, "")
+    def difference(self, what, ours, theirs, aim=None):
+        """How much more ours is than theirs, round by round."""
+        pairs = zip(ours.values, theirs.values, strict=True)
+        more = Results([our - their for our, their in pairs], f"{ours.unit} more")
+        self._row(what, ours, theirs, more.median, aim, str(more))
+
+    def value(self, what, value, aim=None, theirs=None):
+        """One figure of ours beside a bound, and perhaps beside that of another."""
+        other = "" if theirs is None else f"{theirs:.1f} MiB"
+        self._row(what, f"{value:.1f} MiB", other, value, aim, "")
 
     def _row(self, what, ours, theirs, value, aim, shown):
         met = "" if aim is None else "yes" if aim.is_met(value) else "no"
