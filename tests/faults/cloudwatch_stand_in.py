@@ -20,6 +20,7 @@ import calendar
 import dataclasses
 import json
 import re
+import threading
 import time
 import uuid
 from email.utils import formatdate
@@ -72,7 +73,7 @@ class Answer:
     rejected: dict | None = None  # this rejectedLogEventsInfo; the other events are stored
     hang: bool = False  # the request is read, and never answered
     close_before: bool = False  # closed after the request was read, without an answer
-    delay_s: float = 0.0  # before the answer
+    gate: threading.Event | None = None  # it is answered once the test has set this
 
 
 @dataclasses.dataclass
@@ -138,8 +139,9 @@ class _Connection(Connection):
     def _answer(self, answer):
         if answer.hang:
             self._hang()
-        if answer.delay_s:
-            self.server.stopping.wait(answer.delay_s)
+        if answer.gate is not None:
+            while not answer.gate.wait(0.05) and not self.server.stopping.is_set():
+                pass
         if answer.close_before:
             raise Gone
         if answer.lost:
