@@ -17,6 +17,7 @@ from s3_stand_in import StandIn  # noqa: E402
 from support import paths  # noqa: E402
 from support.s3_servers import LocalStack, Versitygw  # noqa: E402
 from support.service import ACCESS_KEY, SECRET_KEY, Service  # noqa: E402
+from support.shipper import Shipper  # noqa: E402
 
 TEST_TIMEOUT_S = 90
 _numbers = itertools.count(1)
@@ -135,6 +136,24 @@ def cloudwatch():
     """A scripted and validating CloudWatch Logs of this test alone."""
     with CloudWatchStandIn(ACCESS_KEY, SECRET_KEY) as stand_in:
         yield stand_in
+
+
+@pytest.fixture
+def start_shipper(work, cloudwatch):
+    """Starts a log shipper in front of the stand-in; the test flushes it."""
+    shippers = []
+
+    def start(**options):
+        shippers.append(Shipper(work, next(_numbers), cloudwatch, **options))
+        return shippers[-1]
+
+    try:
+        yield start
+    finally:
+        for shipper in shippers:
+            shipper.kill()
+    for shipper in shippers:
+        shipper.check_no_report()
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ def clean_environment(work, settings):
 
 class Server:
     """A started program. Its output goes to files, which a failed run leaves to be read, or to the
-    descriptor `stdout`."""
+    descriptor `stdout`; its input is `stdin`."""
 
-    def __init__(self, name, command, work, settings, stdout=None):
+    def __init__(self, name, command, work, settings, stdin=subprocess.DEVNULL, stdout=None):
         self.name = name
         self.stdout_path = work / f"{name}.stdout"
         self.stderr_path = work / f"{name}.stderr"
@@ -37,7 +37,7 @@ class Server:
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=out if stdout is None else stdout,
                 stderr=err,
                 env=clean_environment(work, settings),
@@ -53,6 +53,12 @@ class Server:
 
     def output(self):
         return self.stdout_path.read_text(errors="replace")
+
+    def memory_bytes(self, name):
+        """A row of /proc/<pid>/status: VmRSS, VmHWM."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            row = next(line for line in status if line.startswith(name + ":"))
+        return int(row.split()[1]) * 1024
 
     def is_running(self):
         return self.process.poll() is None

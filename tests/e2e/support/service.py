@@ -96,11 +96,6 @@ class Service(Server):
 
         return wait_until(find, 10, f"a log line: {what}")
 
-    def memory_bytes(self, name):
-        """A row of /proc/<pid>/status: VmRSS, VmHWM."""
-        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith(name + ":"))
-
     def client_sockets(self, s3_port):
         """How many connections of clients it holds, also dead ones that it has not noticed."""
         return len(self._sockets(s3_port)[0])
