@@ -26,7 +26,7 @@ static void write_build(struct buf *page) {
 }
 
 static enum err write_requests(const struct telemetry *t, struct buf *page) {
-    const struct http_metrics **tables = calloc(t->worker_count, sizeof *tables);
+    const struct http_metrics **tables = calloc(t->worker_count, sizeof(struct http_metrics *));
     if (tables == NULL)
         return ERR_NO_MEMORY;
     for (unsigned i = 0; i < t->worker_count; i++)
