@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,48 @@ static void json_strings_are_escaped_and_always_utf8(void **state) {
         assert_string_equal(buf_text(&b), rows[i].want);
         buf_done(&b);
     }
+}
+
+static void json_escapes_what_it_must_and_nothing_else(void **state) {
+    (void)state;
+    for (int c = 0; c < 0x80; c++) {
+        char in[3] = {'<', (char)c, '>'};
+        char want[16];
+        struct buf b;
+        buf_init(&b, 100);
+        json_append_string(&b, (struct span){in, 3});
+        if (c == '"' || c == '\\')
+            (void)snprintf(want, sizeof want, "\"<\\%c>\"", c);
+        else if (c == '\n' || c == '\r' || c == '\t')
+            (void)snprintf(want, sizeof want, "\"<\\%c>\"",
+                           c == '\n'   ? 'n'
+                           : c == '\r' ? 'r'
+                                       : 't');
+        else if (c < 0x20 || c == 0x7F)
+            (void)snprintf(want, sizeof want, "\"<\\u%04x>\"", (unsigned)c);
+        else
+            (void)snprintf(want, sizeof want, "\"<%c>\"", c);
+        assert_string_equal(buf_text(&b), want);
+        buf_clear(&b);
+        char broken[4] = {'<', (char)c, '>', '\xFF'};
+        json_append_string(&b, (struct span){broken, 4});
+        (void)snprintf(want + strlen(want) - 1, 5, "\xEF\xBF\xBD\"");
+        assert_string_equal(buf_text(&b), want);
+        buf_done(&b);
+    }
+}
+
+static void json_text_is_there_whole_or_not_at_all(void **state) {
+    (void)state;
+    struct buf b;
+    buf_init(&b, 7);
+    json_append_string(&b, SPAN("a\"bcd"));
+    assert_int_equal(buf_error(&b), ERR_LIMIT); /* 8 bytes */
+    assert_int_equal(b.n, 0);
+    buf_clear(&b);
+    json_append_string(&b, SPAN("a\"bc"));
+    assert_string_equal(buf_text(&b), "\"a\\\"bc\"");
+    buf_done(&b);
 }
 
 static void json_members_have_commas_between_them(void **state) {
@@ -164,6 +207,8 @@ static void a_line_that_is_too_long_keeps_its_message(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_strings_are_escaped_and_always_utf8),
+        cmocka_unit_test(json_escapes_what_it_must_and_nothing_else),
+        cmocka_unit_test(json_text_is_there_whole_or_not_at_all),
         cmocka_unit_test(json_members_have_commas_between_them),
         cmocka_unit_test(a_line_has_the_fields_in_order_and_leaves_out_empty_text),
         cmocka_unit_test_setup_teardown(levels_below_the_threshold_are_not_formatted, start, stop),
