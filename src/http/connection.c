@@ -11,9 +11,16 @@
 
 #include "fileservice/base/banned.h"
 
+#define CONNECTION_CUT_HEAD_SECONDS 1 /* to read what has come; more will not */
+
 static void arm(struct connection *c, uint64_t seconds) {
     if (loop_timer_start(c->http->loop, &c->timer, seconds * 1000) != ERR_OK)
         connection_break(c); /* without a deadline nobody may stay */
+}
+
+/* A head is awaited, or the rest of one. */
+static void arm_for_head(struct connection *c, uint64_t seconds) {
+    arm(c, c->half_closed ? CONNECTION_CUT_HEAD_SECONDS : seconds);
 }
 
 size_t connection_queued(const struct connection *c) {
@@ -46,7 +53,10 @@ static void watch_ready(struct loop_watch *watch, uint32_t events) {
         return;
     }
     c->half_closed = true;
-    look(c); /* at once: MHD, whose turn comes later in this step, would close without a word */
+    if (c->exchange == NULL || exchange_is_in_head(c->exchange))
+        arm_for_head(c, 0);
+    else
+        look(c); /* at once: MHD, whose turn comes later in this step, would close without a word */
 }
 
 /* Bytes of a body that have come from the client, or have arrived there: what only fills the kernel's
@@ -113,7 +123,7 @@ void connection_opened(struct connection *c, struct MHD_Connection *mhd) {
      * the end would otherwise be told again in every step. */
     if (loop_watch_set(c->http->loop, &c->watch, EPOLLRDHUP | EPOLLET) != ERR_OK)
         connection_break(c);
-    arm(c, c->http->config->client_header_timeout_s);
+    arm_for_head(c, c->http->config->client_header_timeout_s);
 }
 
 void connection_exchange_began(struct connection *c, struct exchange *x) { c->exchange = x; }
@@ -142,8 +152,8 @@ void connection_exchange_ended(struct connection *c) {
                                   (unsigned)c->http->config->client_idle_timeout_s);
     c->exchange = NULL;
     /* MHD ends what is idle; this is for a head that then trickles in. */
-    arm(c, (uint64_t)c->http->config->client_idle_timeout_s +
-               c->http->config->client_header_timeout_s);
+    arm_for_head(c, (uint64_t)c->http->config->client_idle_timeout_s +
+                        c->http->config->client_header_timeout_s);
 }
 
 void connection_break(struct connection *c) {

@@ -142,6 +142,8 @@ bool exchange_streams(const struct exchange *x) {
 }
 uint64_t exchange_streamed(const struct exchange *x) { return x->stream.taken; }
 
+bool exchange_is_in_head(const struct exchange *x) { return x->state == STATE_HEAD; }
+
 bool exchange_awaits_body(const struct exchange *x) {
     return (x->state == STATE_BODY || x->state == STATE_DRAIN) && (x->chunked || x->length > 0);
 }

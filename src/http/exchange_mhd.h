@@ -14,6 +14,8 @@ enum MHD_Result exchange_on_access(void *context, struct MHD_Connection *mhd, co
 void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **request,
                            enum MHD_RequestTerminationCode code);
 
+/* Whether the request line has come, but not all of the headers. */
+bool exchange_is_in_head(const struct exchange *x);
 /* While the body comes: bytes taken, and bytes MHD holds that we did not take. False when no body is
  * awaited. */
 bool exchange_awaits_body(const struct exchange *x);

@@ -2,6 +2,7 @@
 
 import http.client
 import signal
+import socket
 import time
 
 import pytest
@@ -43,6 +44,33 @@ def test_an_idle_service_ends_at_once_and_in_order(start_service, s3, number):
     code, seconds = seconds_to_end(service, 10)
     assert code == 0, service.stderr()
     assert seconds < 3
+
+
+@pytest.mark.parametrize(
+    "head", ["", "GET ", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n"]
+)
+def test_a_client_that_left_within_its_head_does_not_hold_the_exit(start_service, s3, head):
+    service = start_service(s3)
+    for _ in range(10):
+        s = connect(service.port)
+        s.sendall(head.encode())
+        s.close()  # the end comes together with the bytes
+    service.signal()
+    code, seconds = seconds_to_end(service, 10)
+    assert code == 0, service.stderr()
+    assert seconds < 4
+
+
+def test_pipelined_requests_before_a_half_close_are_all_answered(start_service, s3):
+    service = start_service(s3)
+    one = b"GET /file/bucket/none HTTP/1.1\r\nHost: a\r\n\r\n"
+    with connect(service.port) as s:
+        s.sendall(one * 20)
+        s.shutdown(socket.SHUT_WR)
+        text = b""
+        while piece := s.recv(65536):
+            text += piece
+    assert text.count(b"HTTP/1.1 404 ") == 20
 
 
 def test_idle_connections_do_not_hold_the_exit(start_service, s3):
