@@ -45,9 +45,9 @@ static void deadline_fired(struct loop_timer *timer) {
 
 static void stop_when_done(struct shipper *sh) {
     for (size_t i = 0; i < LOG_STREAM_COUNT; i++) {
-        bool waits = queue_text_bytes(&sh->queue, (enum log_stream)i) > 0;
-        enum shipment_state state = sh->shipments[i].state;
-        if (state != SHIPMENT_OVER && (state != SHIPMENT_IDLE || waits))
+        const struct shipment *s = &sh->shipments[i];
+        bool idle = s->state == SHIPMENT_IDLE && shipment_waiting(s) == 0;
+        if (!idle && s->state != SHIPMENT_OVER)
             return;
     }
     if (sh->stopping)

@@ -137,7 +137,7 @@ static double fraction(void) {
 
 static void set_timer(struct shipment *s, uint64_t delay_ms) {
     enum err e = loop_timer_start(s->shipper->loop, &s->timer, delay_ms);
-    (void)e; /* without memory for a timer, the next full batch or the stop comes back to this */
+    (void)e; /* the loop has room for it since logs_cloudwatch_start() began with it */
 }
 
 static void wait_and_try_again(struct shipment *s) {
@@ -300,13 +300,17 @@ static void rest(struct shipment *s) {
     s->shipper->on_idle(s->shipper);
 }
 
+size_t shipment_waiting(const struct shipment *s) {
+    return s->text_bytes + queue_text_bytes(&s->shipper->queue, s->stream);
+}
+
 void shipment_look(struct shipment *s) {
     struct shipper *sh = s->shipper;
     uint64_t now = loop_now_ms(sh->loop);
     if (s->state != SHIPMENT_IDLE)
         return;
     report_look(&sh->report, sh->options, &sh->queue, now, sh->stopping);
-    size_t waiting = s->text_bytes + queue_text_bytes(&sh->queue, s->stream);
+    size_t waiting = shipment_waiting(s);
     if (waiting == 0) {
         rest(s);
     } else if (waiting < LOGS_SEND_AFTER_BYTES && now < s->next_ms && !sh->stopping) {

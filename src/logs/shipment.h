@@ -65,6 +65,9 @@ struct shipper {
 void shipment_init(struct shipment *s, struct shipper *shipper, enum log_stream stream);
 void shipment_done(struct shipment *s); /* cancels and frees */
 
+/* Bytes of text, about, that no batch holds yet; 0 when there is none. */
+size_t shipment_waiting(const struct shipment *s);
+
 /* Sends a batch if one is due; else sees to it that this is asked again in time. */
 void shipment_look(struct shipment *s);
 /* The shipper is stopping: sends at once what waits, also for its next try. */
