@@ -269,8 +269,8 @@ class StandIn(ScriptedServer):
                 return Answer(body=self._PutLogEvents(payload, rejected))
             body = getattr(self, "_" + operation)(payload)
         except _Refused as refused:
-            if scripted is not None and refusal is None:
-                return scripted  # what it would have done is done already
+            if scripted is not None and refusal is None and (scripted.error or scripted.lost):
+                return scripted  # it does not work anyway
             return Answer(status=refused.status, body=error_body(refused.code, refused.message))
         return scripted or Answer(body=body)
 
