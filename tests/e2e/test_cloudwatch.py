@@ -226,6 +226,8 @@ def test_an_outage_of_both_streams_is_one(cloudwatch, start_shipper):
     cloudwatch.listen_again()
     shipper.wait_quiet(40)
     shipper.wait_recovery()
+    last = {r.payload["logStreamName"]: r.at for r in cloudwatch.requests("PutLogEvents")}
+    assert abs(last["default"] - last["service"]) < 1, "what works for one works for the other"
     check_all_stored(cloudwatch, shipper, shipper.flush())
     assert (shipper.outages(), shipper.recoveries()) == (["unreachable"], [0])
 
@@ -313,15 +315,15 @@ def test_a_flush_before_a_throttled_service_delivers_all(cloudwatch, start_shipp
     check_all_stored(cloudwatch, shipper, shipper.flush(40_000))
 
 
-def test_a_flush_does_not_wait_for_the_next_try(cloudwatch, start_shipper):
+def test_a_flush_tries_again_soon(cloudwatch, start_shipper):
     cloudwatch.make_group(GROUP, "default", "service")
-    cloudwatch.script("PutLogEvents", *[Answer("InternalFailure", status=500)] * 3)
+    cloudwatch.script("PutLogEvents", *[Answer("InternalFailure", status=500)] * 8)
     shipper = start_shipper()
     shipper.put(*numbered(5))
     shipper.wait_outage()
+    asked = now_ms()
     check_all_stored(cloudwatch, shipper, shipper.flush())
-    calls = cloudwatch.requests("PutLogEvents")
-    assert len(calls) == 4 and calls[3].at - calls[2].at < 2
+    assert now_ms() - asked < 4000 and len(cloudwatch.requests("PutLogEvents")) == 9
 
 
 def test_a_flush_before_a_service_that_denies_ends_early(cloudwatch, start_shipper):
@@ -590,13 +592,29 @@ def test_a_batch_that_is_refused_does_not_stop_the_next(cloudwatch, start_shippe
 def test_a_clock_that_steps_back_and_forward(cloudwatch, start_shipper):
     cloudwatch.make_group(GROUP, "default", "service")
     shipper = start_shipper()
-    now = now_ms()
-    for number, hours in enumerate((0, -26, -26, 0, 26, 0, -50, 1)):
-        shipper.put(f"line {number}", wall_ms=now + hours * HOUR_MS + number)
+    now, hours = now_ms(), (0, -1, 0, -26, -27, -26, 0, 26, 0, -50, 1)
+    for number, hour in enumerate(hours):
+        shipper.put(f"line {number:02d}", wall_ms=now + hour * HOUR_MS + number)
     check(cloudwatch, shipper.flush(), too_new=1)
-    stored = cloudwatch.messages(GROUP, "default")
-    assert sorted(stored) == [f"line {number}".encode() for number in (0, 1, 2, 3, 5, 6, 7)]
+    wanted = [f"line {number:02d}".encode() for number, hour in enumerate(hours) if hour != 26]
+    assert sorted(cloudwatch.messages(GROUP, "default")) == wanted
     check_never_sent_again(cloudwatch)
+
+
+def test_lines_of_one_time_stay_in_order(cloudwatch, start_shipper):
+    cloudwatch.make_group(GROUP, "default", "service")
+    shipper = start_shipper()
+    now, lines = now_ms(), numbered(300)
+    for number, line in enumerate(lines):
+        shipper.put(line, wall_ms=now - number % 3)
+    check(cloudwatch, shipper.flush())
+    wanted = [*lines[2::3], *lines[1::3], *lines[::3]]
+    assert [event.message.decode() for event in stable(cloudwatch)] == wanted
+
+
+def stable(cloudwatch):
+    """The events as CloudWatch shows them: by time, then as they came."""
+    return sorted(cloudwatch.events(GROUP, "default"), key=lambda event: event.timestamp)
 
 
 @pytest.mark.parametrize("minutes", [20, -20])
