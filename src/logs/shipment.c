@@ -15,7 +15,8 @@
 #define BACKOFF_FIRST_MS 500u
 #define BACKOFF_STOPPING_MAX_MS 250u /* there may be little time left */
 #define STOPPING_LOOK_MS 10
-#define STEPS_MAX 7 /* put, stream, group, retention, stream, put, retention */
+#define REFUSALS_ENOUGH 3 /* in a row, when little time is left; ours */
+#define STEPS_MAX 7       /* put, stream, group, retention, stream, put, retention */
 
 static struct queue_block *first_block(const struct shipment *s) {
     return list_is_empty(&s->lines) ? NULL : CONTAINER_OF(s->lines.next, struct queue_block, node);
@@ -176,6 +177,7 @@ static void finish_batch(struct shipment *s, const size_t rejected[LOGS_REJECT_C
     s->batch_lines = 0;
     s->batch_text_bytes = 0;
     s->failures = 0;
+    s->refusals = 0;
     s->state = SHIPMENT_IDLE;
     if (sh->retention_due)
         start_step(s, SHIPMENT_RETENTION);
@@ -198,7 +200,8 @@ static bool is_refusal(const struct error *error) {
 static void fail_batch(struct shipment *s, const struct error *error) {
     struct shipper *sh = s->shipper;
     report_failure(&sh->report, sh->options, s->failures, error);
-    if (!sh->stopping || !is_refusal(error) || s->failures + 1 < REPORT_OUTAGE_FAILURES) {
+    s->refusals = is_refusal(error) ? s->refusals + 1 : 0;
+    if (!sh->stopping || s->refusals < REFUSALS_ENOUGH) {
         wait_and_try_again(s);
         return;
     }

@@ -45,6 +45,7 @@ struct shipment {
     struct loop_timer timer; /* the next look at the queue, or the end of a wait */
     uint64_t next_ms;        /* when the next batch is due, however small */
     unsigned failures;       /* of this batch, in a row */
+    unsigned refusals;       /* of these, the last ones: denied, not held up */
     unsigned steps;          /* calls since the batch began or waited last */
 };
 

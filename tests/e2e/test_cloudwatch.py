@@ -339,12 +339,7 @@ def test_a_flush_before_a_service_that_denies_ends_early(cloudwatch, start_shipp
     "refusal",
     [
         Answer(error="ExpiredTokenException"),
-        pytest.param(
-            FAULTS["400 without a body"],
-            marks=pytest.mark.xfail(
-                strict=True, reason="a refusal as the third failure of any kind ends a flush"
-            ),
-        ),
+        FAULTS["400 without a body"],
     ],
 )
 def test_a_flush_is_not_ended_by_one_refusal_after_other_faults(
