@@ -1,18 +1,16 @@
 /* Reads the settings, starts everything, accepts connections, waits for a signal, drains, stops. */
 #include "fileservice/base/clock.h"
-#include "fileservice/base/hex.h"
 #include "fileservice/base/log.h"
 #include "fileservice/config/config.h"
 #include "fileservice/handlers/handlers.h"
 #include "fileservice/http/admin.h"
 #include "fileservice/http/worker.h"
-#include "fileservice/logs/cloudwatch.h"
-#include "fileservice/logs/console.h"
 #include "fileservice/s3/s3_metrics.h"
 #include "fileservice/s3/sweep.h"
 #include "fileservice/s3/upload.h"
 
 #include "accept.h"
+#include "logging.h"
 #include "observe.h"
 #include "telemetry.h"
 
@@ -22,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -35,13 +32,11 @@
 #define MAIN_CONSOLE_MS 500 /* of the shutdown, the very last: for standard output */
 #define MAIN_FLUSH_POLL_MS 5
 #define MAIN_FAILED_START_MS 2000 /* for the logs of a start that failed */
-#define MAIN_INSTANCE_BYTES 4
 
 struct program {
     int64_t started_wall_ms;
     struct config config;
-    struct logs_console *console;
-    struct logs_cloudwatch *cloudwatch;
+    struct logging logging;
     struct credentials_source *credentials;
     struct auth *auth;
     struct budget *budget;
@@ -131,102 +126,6 @@ static enum err start_credentials(struct program *p, struct error *error) {
         .on_failure = on_credentials_failure,
     };
     return credentials_source_start(&options, &p->credentials, error);
-}
-
-static void on_stdout_dropped(uint64_t lines) {
-    struct log_field field = {"dropped", {NULL, 0}, (int64_t)lines};
-    log_event(LOG_WARN, LOG_STREAM_DEFAULT,
-              "log lines were dropped on standard output: its reader is too slow", &field, 1);
-}
-
-static void on_logs_outage(const struct error *error) {
-    struct log_field fields[] = {
-        {"error", span_of(error->message), 0},
-        {"code", span_of(error->code), 0},
-    };
-    log_event(LOG_ERROR, LOG_STREAM_DEFAULT, "log lines do not reach CloudWatch", fields,
-              sizeof fields / sizeof *fields);
-}
-
-static void on_logs_recovery(uint64_t dropped) {
-    struct log_field field = {"dropped", {NULL, 0}, (int64_t)dropped};
-    if (dropped > 0)
-        log_event(LOG_WARN, LOG_STREAM_DEFAULT, "log lines were dropped on their way to CloudWatch",
-                  &field, 1);
-    else
-        log_message(LOG_INFO, "log lines reach CloudWatch again, none was dropped");
-}
-
-static void on_logs_rejected(uint64_t lines) {
-    struct log_field field = {"rejected", {NULL, 0}, (int64_t)lines};
-    log_event(LOG_WARN, LOG_STREAM_DEFAULT, "CloudWatch rejected log lines", &field, 1);
-}
-
-static void on_logs_no_retention(const struct error *error) {
-    struct log_field field = {"error", span_of(error->message), 0};
-    log_event(LOG_WARN, LOG_STREAM_DEFAULT,
-              "the retention of the new log group could not be set: it keeps lines for ever",
-              &field, 1);
-}
-
-static bool wants_colours(const struct config *c) {
-    const char *no_color =
-        getenv("NO_COLOR");                // NOLINT(concurrency-mt-unsafe): nobody sets variables
-    const char *terminal = getenv("TERM"); // NOLINT(concurrency-mt-unsafe)
-    return c->log_format == LOG_TEXT && isatty(STDOUT_FILENO) == 1 &&
-           (no_color == NULL || no_color[0] == '\0') && /* https://no-color.org */
-           (terminal == NULL || strcmp(terminal, "dumb") != 0);
-}
-
-/* A name of this run of the program. */
-static void name_instance(char out[2 * MAIN_INSTANCE_BYTES + 1]) {
-    unsigned char random[MAIN_INSTANCE_BYTES] = {0};
-    ssize_t got = getrandom(random, sizeof random, 0);
-    (void)got; /* a few bytes are never cut short */
-    hex_encode(random, sizeof random, out);
-}
-
-static enum err start_console(struct program *p, struct error *error) {
-    char instance[2 * MAIN_INSTANCE_BYTES + 1];
-    struct logs_console_options options = {
-        .fd = STDOUT_FILENO,
-        .colours = wants_colours(&p->config),
-        .on_dropped = on_stdout_dropped,
-    };
-    name_instance(instance);
-    log_configure(p->config.log_level, p->config.log_format, instance);
-    p->console = logs_console_start(&options);
-    if (p->console == NULL)
-        return error_set(error, ERR_NO_MEMORY, "the console writer does not start");
-    struct log_sink sink = logs_console_sink(p->console);
-    log_add_sink(&sink);
-    return ERR_OK;
-}
-
-static enum err start_shipper(struct program *p, struct error *error) {
-    const struct config *c = &p->config;
-    struct logs_cloudwatch_options options = {
-        .endpoint = c->logs_endpoint,
-        .region = c->region,
-        .group = c->log_group,
-        .retention_days = c->log_retention_days,
-        .queue_bytes = c->log_queue_bytes,
-        .credentials = p->credentials,
-        .connect_ms = c->s3_connect_timeout_ms,
-        .silence_ms = c->s3_timeout_ms,
-        .on_outage = on_logs_outage,
-        .on_recovery = on_logs_recovery,
-        .on_rejected = on_logs_rejected,
-        .on_no_retention = on_logs_no_retention,
-    };
-    if (c->log_group == NULL)
-        return ERR_OK;
-    enum err e = logs_cloudwatch_start(&options, &p->cloudwatch, error);
-    if (e == ERR_OK) {
-        struct log_sink sink = logs_cloudwatch_sink(p->cloudwatch);
-        log_add_sink(&sink);
-    }
-    return e;
 }
 
 static void on_orphan(const char *bucket, const struct error *error) {
@@ -369,8 +268,8 @@ static enum err start_admin(struct program *p, struct error *error) {
         .budget = p->budget,
         .budget_bytes = c->upload_memory_bytes,
         .credentials = p->credentials,
-        .cloudwatch = p->cloudwatch,
-        .console = p->console,
+        .cloudwatch = p->logging.cloudwatch,
+        .console = p->logging.console,
     };
     struct admin_options options = {telemetry_render, &p->telemetry, METRICS_CONTENT_TYPE};
     enum err e = accept_listen(c->admin_host, c->admin_port, "ADMIN_PORT", &fd, error);
@@ -393,11 +292,11 @@ static enum err start(struct program *p, struct error *error) {
     enum err e = transport_global_init();
     if (e != ERR_OK)
         return error_set(error, e, "the HTTP client cannot be initialised");
-    e = start_console(p, error);
+    e = logging_start(&p->logging, c, error);
     if (e == ERR_OK)
         e = start_credentials(p, error);
     if (e == ERR_OK)
-        e = start_shipper(p, error);
+        e = logging_start_shipper(&p->logging, c, p->credentials, error);
     if (e != ERR_OK)
         return e;
     p->auth = auth_new((const char *const *)c->api_keys.items, c->api_keys.count);
@@ -474,44 +373,16 @@ static unsigned time_left_ms(const struct program *p, uint64_t reserve_ms) {
     return p->end_ms > now + reserve_ms ? (unsigned)(p->end_ms - now - reserve_ms) : 0;
 }
 
-/* False after a second signal. */
-static bool flush_cloudwatch(struct program *p) {
-    if (p->cloudwatch == NULL)
-        return true;
-    logs_cloudwatch_flush(p->cloudwatch, time_left_ms(p, MAIN_CONSOLE_MS));
-    while (!logs_cloudwatch_is_flushed(p->cloudwatch))
-        if (signal_came(p, MAIN_FLUSH_POLL_MS))
-            return false;
-    return true;
-}
-
-static void flush_console(struct program *p) {
-    if (p->console == NULL)
-        return;
-    unsigned left = time_left_ms(p, 0);
-    uint64_t lost = logs_console_stop(p->console, left > MAIN_CONSOLE_MS ? left : MAIN_CONSOLE_MS);
-    if (lost > 0)
-        (void)fprintf(stderr, "%llu log lines were dropped on standard output\n",
-                      (unsigned long long)lost);
-}
-
-/* The last threads that log end here; only then may the sinks go. False after a second signal. */
+/* The last threads that log end here. False after a second signal. */
 static bool stop_logs(struct program *p) {
     log_message(LOG_INFO, "stopped");
-    bool in_order = flush_cloudwatch(p);
-    if (!in_order)
-        return false;
+    logging_flush(&p->logging, time_left_ms(p, MAIN_CONSOLE_MS));
+    while (!logging_is_flushed(&p->logging))
+        if (signal_came(p, MAIN_FLUSH_POLL_MS))
+            return false;
     credentials_source_stop(p->credentials);
-    flush_console(p);
-    log_stop();
-    if (p->cloudwatch != NULL) {
-        uint64_t dropped = logs_cloudwatch_counts(p->cloudwatch).dropped;
-        if (dropped > 0)
-            (void)fprintf(stderr, "%llu log lines were dropped on their way to CloudWatch\n",
-                          (unsigned long long)dropped);
-    }
-    logs_cloudwatch_free(p->cloudwatch);
-    logs_console_free(p->console);
+    unsigned left = time_left_ms(p, 0);
+    logging_stop(&p->logging, left > MAIN_CONSOLE_MS ? left : MAIN_CONSOLE_MS);
     return true;
 }
 

@@ -1,13 +1,12 @@
 #include "fileservice/http/admin.h"
 
+#include "mhd_log.h"
 #include "request.h"
 
 #include "fileservice/base/log.h"
 #include "fileservice/base/trace.h"
 #include "fileservice/http/reply.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,15 +21,6 @@ struct admin {
     struct admin_options options;
     struct MHD_Daemon *daemon;
 };
-
-__attribute__((format(printf, 2, 0))) static void log_mhd(void *context, const char *format,
-                                                          va_list arguments) {
-    (void)context;
-    char text[256];
-    (void)vsnprintf(text, sizeof text, format, arguments);
-    text[strcspn(text, "\n")] = '\0';
-    log_message(LOG_DEBUG, "admin: %s", text);
-}
 
 /* Answers. Each is complete in MHD's first call: what a body may hold is not read. */
 
@@ -135,7 +125,7 @@ enum err admin_start(const struct admin_options *options, int listen_fd, struct 
     /* poll() and not epoll: MHD's epoll misses ends of connections, and there are few of them. */
     a->daemon = MHD_start_daemon(
         MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_access, a,
-        MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, MHD_OPTION_CLIENT_DISCIPLINE_LVL, 3,
+        MHD_OPTION_EXTERNAL_LOGGER, mhd_log, "admin", MHD_OPTION_CLIENT_DISCIPLINE_LVL, 3,
         MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)ADMIN_IDLE_TIMEOUT_SECONDS, MHD_OPTION_END);

@@ -2,11 +2,10 @@
 
 #include "connection.h"
 #include "exchange_mhd.h"
+#include "mhd_log.h"
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -40,15 +39,6 @@ struct worker {
     struct list adopted; /* any thread, under adopted_mutex */
     struct list waiting; /* given to MHD, which has not called back yet */
 };
-
-__attribute__((format(printf, 2, 0))) static void log_mhd(void *context, const char *format,
-                                                          va_list arguments) {
-    (void)context;
-    char text[256];
-    (void)vsnprintf(text, sizeof text, format, arguments);
-    text[strcspn(text, "\n")] = '\0';
-    log_message(LOG_DEBUG, "http: %s", text);
-}
 
 /* MHD's part of the loop */
 
@@ -219,7 +209,7 @@ void worker_stop(struct worker *w) {
 static enum err start_daemon(struct worker *w, struct error *error) {
     w->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0,
-        NULL, NULL, exchange_on_access, &w->http, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
+        NULL, NULL, exchange_on_access, &w->http, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, "http",
         MHD_OPTION_CLIENT_DISCIPLINE_LVL, 3, MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target,
         &w->http, MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, &w->http,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, w, MHD_OPTION_CONNECTION_LIMIT,

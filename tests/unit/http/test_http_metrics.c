@@ -1,6 +1,8 @@
 /* What is counted of requests, and that labels are bounded. */
 #include "fileservice/http/http_metrics.h"
 
+#include "page.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,8 +12,6 @@
 
 #include <cmocka.h>
 
-#define PAGE_MAX_BYTES 1048576
-
 static char *page_of(const struct http_metrics *const *tables, size_t count) {
     struct buf page;
     buf_init(&page, PAGE_MAX_BYTES);
@@ -20,27 +20,15 @@ static char *page_of(const struct http_metrics *const *tables, size_t count) {
     return buf_steal(&page);
 }
 
-static size_t count_lines(const char *page, const char *prefix) {
-    size_t n = 0;
-    for (const char *p = page; p != NULL && *p != '\0'; p = strchr(p, '\n') + 1)
-        n += strncmp(p, prefix, strlen(prefix)) == 0;
-    return n;
-}
-
-static void assert_has(const char *page, const char *line) {
-    if (strstr(page, line) == NULL)
-        fail_msg("%s is missing in:\n%s", line, page);
-}
-
 static void nothing_has_happened_yet(void **state) {
     struct http_metrics *m = http_metrics_new();
     (void)state;
     char *page = page_of((const struct http_metrics *const[]){m}, 1);
-    assert_int_equal(count_lines(page, "# TYPE "), 4);
-    assert_int_equal(count_lines(page, "fileservice_http_requests_total{"), 0);
-    assert_int_equal(count_lines(page, "fileservice_http_request_duration_seconds"), 0);
-    assert_has(page, "\nfileservice_http_received_bytes_total 0\n");
-    assert_has(page, "\nfileservice_http_sent_bytes_total 0\n");
+    assert_int_equal(page_count_lines(page, "# TYPE "), 4);
+    assert_int_equal(page_count_lines(page, "fileservice_http_requests_total{"), 0);
+    assert_int_equal(page_count_lines(page, "fileservice_http_request_duration_seconds"), 0);
+    page_assert_has(page, "\nfileservice_http_received_bytes_total 0\n");
+    page_assert_has(page, "\nfileservice_http_sent_bytes_total 0\n");
     free(page);
     http_metrics_free(m);
 }
@@ -57,23 +45,23 @@ static void workers_are_added_up(void **state) {
     http_metrics_received(b, 24);
     http_metrics_sent(b, 7);
     char *page = page_of((const struct http_metrics *const[]){a, b}, 2);
-    assert_has(page,
-               "fileservice_http_requests_total{route=\"/file/{bucket}/{key}\",method=\"PUT\","
-               "status=\"201\"} 2\n");
-    assert_has(page,
-               "fileservice_http_requests_total{route=\"/file/{bucket}/{key}\",method=\"PUT\","
-               "status=\"503\"} 1\n");
-    assert_has(page, "fileservice_http_requests_total{route=\"none\",method=\"OTHER\","
-                     "status=\"404\"} 1\n");
-    assert_has(page, "fileservice_http_request_duration_seconds_bucket{"
-                     "route=\"/file/{bucket}/{key}\",method=\"PUT\",le=\"0.005\"} 2\n");
-    assert_has(page, "fileservice_http_request_duration_seconds_sum{"
-                     "route=\"/file/{bucket}/{key}\",method=\"PUT\"} 2.007000\n");
-    assert_has(page, "fileservice_http_request_duration_seconds_count{"
-                     "route=\"/file/{bucket}/{key}\",method=\"PUT\"} 3\n");
-    assert_has(page, "\nfileservice_http_received_bytes_total 1024\n");
-    assert_has(page, "\nfileservice_http_sent_bytes_total 7\n");
-    assert_int_equal(count_lines(page, "fileservice_http_requests_total{"), 3);
+    page_assert_has(page,
+                    "fileservice_http_requests_total{route=\"/file/{bucket}/{key}\",method=\"PUT\","
+                    "status=\"201\"} 2\n");
+    page_assert_has(page,
+                    "fileservice_http_requests_total{route=\"/file/{bucket}/{key}\",method=\"PUT\","
+                    "status=\"503\"} 1\n");
+    page_assert_has(page, "fileservice_http_requests_total{route=\"none\",method=\"OTHER\","
+                          "status=\"404\"} 1\n");
+    page_assert_has(page, "fileservice_http_request_duration_seconds_bucket{"
+                          "route=\"/file/{bucket}/{key}\",method=\"PUT\",le=\"0.005\"} 2\n");
+    page_assert_has(page, "fileservice_http_request_duration_seconds_sum{"
+                          "route=\"/file/{bucket}/{key}\",method=\"PUT\"} 2.007000\n");
+    page_assert_has(page, "fileservice_http_request_duration_seconds_count{"
+                          "route=\"/file/{bucket}/{key}\",method=\"PUT\"} 3\n");
+    page_assert_has(page, "\nfileservice_http_received_bytes_total 1024\n");
+    page_assert_has(page, "\nfileservice_http_sent_bytes_total 7\n");
+    assert_int_equal(page_count_lines(page, "fileservice_http_requests_total{"), 3);
     free(page);
     http_metrics_free(a);
     http_metrics_free(b);
@@ -91,11 +79,11 @@ static void labels_are_bounded(void **state) {
             for (unsigned status = 0; status < 1000; status++)
                 http_metrics_request(m, (enum route)route, methods[i], status, status);
     char *page = page_of((const struct http_metrics *const[]){m}, 1);
-    assert_int_equal(count_lines(page, "fileservice_http_requests_total{"), 7 * 7 * 22);
-    assert_int_equal(count_lines(page, "fileservice_http_request_duration_seconds_bucket{"),
+    assert_int_equal(page_count_lines(page, "fileservice_http_requests_total{"), 7 * 7 * 22);
+    assert_int_equal(page_count_lines(page, "fileservice_http_request_duration_seconds_bucket{"),
                      7 * 7 * (METRICS_BOUND_COUNT + 1));
-    assert_has(page, "{route=\"/\",method=\"GET\",status=\"other\"} 979\n");
-    assert_has(page, "{route=\"/\",method=\"GET\",status=\"499\"} 1\n");
+    page_assert_has(page, "{route=\"/\",method=\"GET\",status=\"other\"} 979\n");
+    page_assert_has(page, "{route=\"/\",method=\"GET\",status=\"499\"} 1\n");
     assert_true(strlen(page) < PAGE_MAX_BYTES / 2);
     free(page);
     http_metrics_free(m);

@@ -3,11 +3,11 @@
  * with all kinds of answers is in tests/e2e/test_cloudwatch.py. */
 #include "fileservice/logs/cloudwatch.h"
 
+#include "failing.h"
 #include "stand_in.h"
 
 #include "fileservice/net/transport.h"
 
-#include <curl/curl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -21,52 +21,6 @@
 
 #define LINES 40 /* of each stream */
 #define FLUSH_MS 10000
-
-/* Allocations that fail: those of the shipper and of who writes lines. */
-
-static _Thread_local bool apart; /* the server's thread */
-static atomic_bool counting;
-static atomic_uint allocations; /* so far in this run */
-static atomic_uint failing;     /* the one that fails; 0: none */
-
-static bool is_failing(void) {
-    return !apart && atomic_load(&counting) &&
-           atomic_fetch_add(&allocations, 1) + 1 == atomic_load(&failing);
-}
-
-void *__real_malloc(size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_malloc(size_t n) { return is_failing() ? NULL : __real_malloc(n); }
-
-void *__real_calloc(size_t count, size_t n);
-void *__wrap_calloc(size_t count, size_t n);
-void *__wrap_calloc(size_t count, size_t n) {
-    return is_failing() ? NULL : __real_calloc(count, n);
-}
-
-void *__real_realloc(void *p, size_t n);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_realloc(void *p, size_t n) { return is_failing() ? NULL : __real_realloc(p, n); }
-
-char *__real_strdup(const char *text);
-char *__wrap_strdup(const char *text);
-char *__wrap_strdup(const char *text) { return is_failing() ? NULL : __real_strdup(text); }
-
-CURL *__real_curl_easy_init(void);
-CURL *__wrap_curl_easy_init(void);
-CURL *__wrap_curl_easy_init(void) { return is_failing() ? NULL : __real_curl_easy_init(); }
-
-struct curl_slist *__real_curl_slist_append(struct curl_slist *list, const char *text);
-struct curl_slist *__wrap_curl_slist_append(struct curl_slist *list, const char *text);
-struct curl_slist *__wrap_curl_slist_append(struct curl_slist *list, const char *text) {
-    return is_failing() ? NULL : __real_curl_slist_append(list, text);
-}
-
-CURLMcode __real_curl_multi_add_handle(CURLM *multi, CURL *easy);
-CURLMcode __wrap_curl_multi_add_handle(CURLM *multi, CURL *easy);
-CURLMcode __wrap_curl_multi_add_handle(CURLM *multi, CURL *easy) {
-    return is_failing() ? CURLM_OUT_OF_MEMORY : __real_curl_multi_add_handle(multi, easy);
-}
 
 /* Waits between two tries take a 50th of their time; the flush's own limit stays. */
 enum err __real_loop_timer_start(struct loop *l, struct loop_timer *timer, uint64_t delay_ms);
@@ -106,7 +60,7 @@ static unsigned count_events(struct span body) {
 
 static void answer(void *context, const struct stand_in_request *r, struct buf *out) {
     (void)context;
-    apart = true;
+    failing_leave_out_thread();
     struct span target = stand_in_header(r, "x-amz-target");
     size_t stream =
         holds(r->body, "\"logStreamName\":\"service\"") ? LOG_STREAM_SERVICE : LOG_STREAM_DEFAULT;
@@ -159,7 +113,7 @@ static void check(struct logs_cloudwatch *c, bool failed) {
     struct logs_cloudwatch_counts n = logs_cloudwatch_counts(c);
     assert_int_equal(n.produced, LINES * LOG_STREAM_COUNT);
     if (n.delivered + n.dropped != n.produced)
-        fail_msg("allocation %u: %d delivered, %d dropped", atomic_load(&failing), (int)n.delivered,
+        fail_msg("allocation %u: %d delivered, %d dropped", failing_which(), (int)n.delivered,
                  (int)n.dropped);
     assert_int_equal(n.queue_bytes, 0);
     assert_true(atomic_load(&stored) >= n.delivered);
@@ -187,17 +141,14 @@ static bool fail_nth(unsigned n) {
     for (size_t i = 0; i < LOG_STREAM_COUNT; i++)
         atomic_store(&stream_is_there[i], false);
     atomic_store(&stored, 0);
-    atomic_store(&allocations, 0);
-    atomic_store(&failing, n);
-    atomic_store(&counting, true);
+    failing_begin(n);
     enum err e = logs_cloudwatch_start(&options, &c, &error);
     if (e == ERR_OK) {
         write_lines(c);
         logs_cloudwatch_flush(c, FLUSH_MS);
         wait_flushed(c);
     }
-    atomic_store(&counting, false);
-    bool reached = n > 0 && atomic_load(&allocations) >= n;
+    bool reached = failing_end();
     if (e == ERR_OK)
         check(c, reached);
     else

@@ -1,6 +1,8 @@
 /* What is counted of calls to S3. */
 #include "fileservice/s3/s3_metrics.h"
 
+#include "page.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,26 +12,12 @@
 
 #include <cmocka.h>
 
-#define PAGE_MAX_BYTES 1048576
-
 static char *page_of(const struct s3_metrics *const *tables, size_t count) {
     struct buf page;
     buf_init(&page, PAGE_MAX_BYTES);
     s3_metrics_write(tables, count, &page);
     assert_int_equal(buf_error(&page), ERR_OK);
     return buf_steal(&page);
-}
-
-static size_t count_lines(const char *page, const char *prefix) {
-    size_t n = 0;
-    for (const char *p = page; p != NULL && *p != '\0'; p = strchr(p, '\n') + 1)
-        n += strncmp(p, prefix, strlen(prefix)) == 0;
-    return n;
-}
-
-static void assert_has(const char *page, const char *line) {
-    if (strstr(page, line) == NULL)
-        fail_msg("%s is missing in:\n%s", line, page);
 }
 
 static void count(struct s3_metrics *m, enum s3_operation operation, enum err err,
@@ -48,15 +36,16 @@ static void workers_are_added_up(void **state) {
     count(b, S3_PUT_OBJECT, ERR_BUSY, 2, 1);
     count(b, S3_HEAD_OBJECT, ERR_CANCELLED, 0, 1); /* ended before its first try */
     char *page = page_of((const struct s3_metrics *const[]){a, b}, 2);
-    assert_has(page, "s3_calls_total{operation=\"PutObject\",result=\"ok\"} 2\n");
-    assert_has(page, "s3_calls_total{operation=\"PutObject\",result=\"busy\"} 1\n");
-    assert_has(page, "s3_calls_total{operation=\"HeadObject\",result=\"cancelled\"} 1\n");
-    assert_has(page, "s3_call_duration_seconds_bucket{operation=\"PutObject\",le=\"0.005\"} 2\n");
-    assert_has(page, "s3_call_duration_seconds_sum{operation=\"PutObject\"} 2.004001\n");
-    assert_has(page, "s3_call_duration_seconds_count{operation=\"PutObject\"} 3\n");
-    assert_has(page, "s3_retries_total{operation=\"PutObject\"} 3\n");
-    assert_int_equal(count_lines(page, "fileservice_s3_calls_total{"), 3);
-    assert_int_equal(count_lines(page, "fileservice_s3_retries_total{"), 1);
+    page_assert_has(page, "s3_calls_total{operation=\"PutObject\",result=\"ok\"} 2\n");
+    page_assert_has(page, "s3_calls_total{operation=\"PutObject\",result=\"busy\"} 1\n");
+    page_assert_has(page, "s3_calls_total{operation=\"HeadObject\",result=\"cancelled\"} 1\n");
+    page_assert_has(page,
+                    "s3_call_duration_seconds_bucket{operation=\"PutObject\",le=\"0.005\"} 2\n");
+    page_assert_has(page, "s3_call_duration_seconds_sum{operation=\"PutObject\"} 2.004001\n");
+    page_assert_has(page, "s3_call_duration_seconds_count{operation=\"PutObject\"} 3\n");
+    page_assert_has(page, "s3_retries_total{operation=\"PutObject\"} 3\n");
+    assert_int_equal(page_count_lines(page, "fileservice_s3_calls_total{"), 3);
+    assert_int_equal(page_count_lines(page, "fileservice_s3_retries_total{"), 1);
     free(page);
     s3_metrics_free(a);
     s3_metrics_free(b);
@@ -69,9 +58,9 @@ static void every_operation_and_every_result_has_a_name(void **state) {
         for (unsigned err = 0; err <= ERR_INTERNAL; err++)
             count(m, operation, err, 2, 1000);
     char *page = page_of((const struct s3_metrics *const[]){m}, 1);
-    assert_int_equal(count_lines(page, "fileservice_s3_calls_total{"),
+    assert_int_equal(page_count_lines(page, "fileservice_s3_calls_total{"),
                      S3_OPERATION_COUNT * (ERR_INTERNAL + 1));
-    assert_int_equal(count_lines(page, "fileservice_s3_retries_total{"), S3_OPERATION_COUNT);
+    assert_int_equal(page_count_lines(page, "fileservice_s3_retries_total{"), S3_OPERATION_COUNT);
     assert_null(strstr(page, "unknown"));
     assert_null(strstr(page, "\"\""));
     free(page);
@@ -82,8 +71,8 @@ static void nothing_was_called_yet(void **state) {
     struct s3_metrics *m = s3_metrics_new();
     (void)state;
     char *page = page_of((const struct s3_metrics *const[]){m}, 1);
-    assert_int_equal(count_lines(page, "# TYPE fileservice_s3_"), 3);
-    assert_int_equal(count_lines(page, "fileservice_s3_"), 0);
+    assert_int_equal(page_count_lines(page, "# TYPE fileservice_s3_"), 3);
+    assert_int_equal(page_count_lines(page, "fileservice_s3_"), 0);
     free(page);
     s3_metrics_free(m);
 }

@@ -2,9 +2,9 @@
  * ends well or with an error, and gives back all that it took, here and on S3. */
 #include "fileservice/s3/upload.h"
 
+#include "failing.h"
 #include "stand_in.h"
 
-#include <curl/curl.h>
 #include <openssl/evp.h>
 #include <expat.h>
 #include <pthread.h>
@@ -24,57 +24,16 @@
 #define BUDGET_BYTES (4 * PART_BYTES)
 #define RUN_MAX_MS 20000
 
-/* Allocations that fail. Those of the server's thread do not count. */
-
-static _Thread_local bool counting;
-static unsigned allocations; /* so far in this run */
-static unsigned failing;     /* the one that fails; 0: none */
-
-static bool is_failing(void) { return counting && ++allocations == failing; }
-
-void *__real_malloc(size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_malloc(size_t n) { return is_failing() ? NULL : __real_malloc(n); }
-
-void *__real_calloc(size_t count, size_t n);
-void *__wrap_calloc(size_t count, size_t n);
-void *__wrap_calloc(size_t count, size_t n) {
-    return is_failing() ? NULL : __real_calloc(count, n);
-}
-
-void *__real_realloc(void *p, size_t n);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_realloc(void *p, size_t n) { return is_failing() ? NULL : __real_realloc(p, n); }
-
-char *__real_strdup(const char *text);
-char *__wrap_strdup(const char *text);
-char *__wrap_strdup(const char *text) { return is_failing() ? NULL : __real_strdup(text); }
+/* Besides what support/failing.h has */
 
 EVP_MD_CTX *__real_EVP_MD_CTX_new(void);
 EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void);
-EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void) { return is_failing() ? NULL : __real_EVP_MD_CTX_new(); }
+EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void) { return failing_now() ? NULL : __real_EVP_MD_CTX_new(); }
 
 XML_Parser __real_XML_ParserCreate(const XML_Char *encoding);
 XML_Parser __wrap_XML_ParserCreate(const XML_Char *encoding);
 XML_Parser __wrap_XML_ParserCreate(const XML_Char *encoding) {
-    return is_failing() ? NULL : __real_XML_ParserCreate(encoding);
-}
-
-/* What is inside of curl is left out: 7.88 divides by zero when it has no memory for a hash table. */
-CURL *__real_curl_easy_init(void);
-CURL *__wrap_curl_easy_init(void);
-CURL *__wrap_curl_easy_init(void) { return is_failing() ? NULL : __real_curl_easy_init(); }
-
-struct curl_slist *__real_curl_slist_append(struct curl_slist *list, const char *text);
-struct curl_slist *__wrap_curl_slist_append(struct curl_slist *list, const char *text);
-struct curl_slist *__wrap_curl_slist_append(struct curl_slist *list, const char *text) {
-    return is_failing() ? NULL : __real_curl_slist_append(list, text);
-}
-
-CURLMcode __real_curl_multi_add_handle(CURLM *multi, CURL *easy);
-CURLMcode __wrap_curl_multi_add_handle(CURLM *multi, CURL *easy);
-CURLMcode __wrap_curl_multi_add_handle(CURLM *multi, CURL *easy) {
-    return is_failing() ? CURLM_OUT_OF_MEMORY : __real_curl_multi_add_handle(multi, easy);
+    return failing_now() ? NULL : __real_XML_ParserCreate(encoding);
 }
 
 /* The loop's tables grow seldom: each call is one that may have to. And what would take a second, the
@@ -82,7 +41,7 @@ CURLMcode __wrap_curl_multi_add_handle(CURLM *multi, CURL *easy) {
 enum err __real_loop_timer_start(struct loop *l, struct loop_timer *timer, uint64_t delay_ms);
 enum err __wrap_loop_timer_start(struct loop *l, struct loop_timer *timer, uint64_t delay_ms);
 enum err __wrap_loop_timer_start(struct loop *l, struct loop_timer *timer, uint64_t delay_ms) {
-    if (is_failing())
+    if (failing_now())
         return ERR_NO_MEMORY;
     return __real_loop_timer_start(l, timer, delay_ms >= 500 ? delay_ms / 50 : delay_ms);
 }
@@ -90,7 +49,7 @@ enum err __wrap_loop_timer_start(struct loop *l, struct loop_timer *timer, uint6
 enum err __real_loop_watch_set(struct loop *l, struct loop_watch *watch, uint32_t events);
 enum err __wrap_loop_watch_set(struct loop *l, struct loop_watch *watch, uint32_t events);
 enum err __wrap_loop_watch_set(struct loop *l, struct loop_watch *watch, uint32_t events) {
-    if (events != 0 && is_failing())
+    if (events != 0 && failing_now())
         return ERR_NO_MEMORY;
     return __real_loop_watch_set(l, watch, events);
 }
@@ -202,6 +161,7 @@ static void answer_for(struct span target, const struct stand_in_request *r, str
 
 static void answer(void *context, const struct stand_in_request *r, struct buf *out) {
     (void)context;
+    failing_leave_out_thread();
     pthread_mutex_lock(&tiny_mutex);
     struct span bucket = span_of(tiny.bucket);
     if (span_starts(r->target, bucket))
@@ -231,6 +191,7 @@ struct run {
     unsigned done;
     enum err err;
     bool object_is_right;
+    bool reached; /* the allocation that was to fail */
 };
 
 static unsigned orphans;
@@ -279,7 +240,7 @@ static void pump_fired(struct loop_timer *timer) {
         return;
     }
     if (++r->ticks > RUN_MAX_MS)
-        fail_msg("the run does not end; allocation %u failed", failing);
+        fail_msg("the run does not end; allocation %u failed", failing_which());
     assert_int_equal(__real_loop_timer_start(r->loop, timer, 1), ERR_OK);
 }
 
@@ -321,14 +282,12 @@ static void run_upload(struct run *r, unsigned n) {
                                         .content_type = SPAN("text/plain"),
                                         .length_max = r->length};
     struct s3_upload_events events = {on_room, on_done, r};
-    allocations = 0;
-    failing = n;
     assert_int_equal(__real_loop_timer_start(r->loop, &r->pump, 0), ERR_OK);
-    counting = true;
+    failing_begin(n);
     r->started = s3_upload_start(&r->s3, &options, &events, &r->upload) == ERR_OK;
     if (r->started)
         loop_run(r->loop);
-    counting = false;
+    r->reached = failing_end();
 }
 
 static void run_done(struct run *r) {
@@ -352,7 +311,8 @@ static void check_s3(const struct run *r) {
         left += tiny.used[i] && !tiny.completed[i] && !tiny.aborted[i];
     }
     if (left > orphans)
-        fail_msg("allocation %u: %u uploads are left on S3, %u are told", failing, left, orphans);
+        fail_msg("allocation %u: %u uploads are left on S3, %u are told", failing_which(), left,
+                 orphans);
     if (r->done > 0 && r->err == ERR_OK) {
         assert_true(tiny.stored && r->object_is_right);
         assert_int_equal(completed, r->length > PART_BYTES);
@@ -385,10 +345,9 @@ static bool fail_nth(const struct scenario *s, unsigned n) {
     check_s3(&r);
     pthread_mutex_unlock(&tiny_mutex);
     run_done(&r);
-    bool reached = n > 0 && allocations >= n;
-    if (!reached && (!r.started || r.err != s->want))
+    if (!r.reached && (!r.started || r.err != s->want))
         fail_msg("%s: ended with %s", s->name, err_name(r.err));
-    return reached;
+    return r.reached;
 }
 
 static void any_allocation_may_fail(void **state) {
@@ -401,6 +360,7 @@ static void any_allocation_may_fail(void **state) {
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         unsigned n = 1;
+        assert_false(fail_nth(&rows[i], 0)); /* and the server's thread is known from now on */
         while (fail_nth(&rows[i], n))
             n++;
         print_message("%s: %u allocations\n", rows[i].name, n - 1);
