@@ -60,7 +60,9 @@ class Service(Server):
         self.http = requests.Session()
         self.http.trust_env = False
         command = [*wrapper, BINARY]
-        super().__init__(f"fileservice-{number}", command, work, self.settings, stdout)
+        super().__init__(
+            f"fileservice-{number}", command, work, self.settings, stdout=stdout
+        )
 
     def wait_healthy(self):
         def answers():
