@@ -1,7 +1,5 @@
 #include "fileservice/base/json.h"
 
-#include <string.h>
-
 #include "fileservice/base/banned.h"
 
 /* How many bytes more than itself a byte takes in a string (RFC 8259 §7): one for \" \\ \n \r \t, five
@@ -33,10 +31,11 @@ static char *write_escape(char *out, unsigned char c) {
         *out++ = (char)c;
         break;
     default:
-        memcpy(out, "u00", 3);
-        out[3] = digits[c >> 4];
-        out[4] = digits[c & 15];
-        out += 5;
+        *out++ = 'u';
+        *out++ = '0';
+        *out++ = '0';
+        *out++ = digits[c >> 4];
+        *out++ = digits[c & 15];
     }
     return out;
 }

@@ -11,8 +11,12 @@ struct line_head {
     size_t n;
 };
 
-static struct queue_block *block_of(struct list *node) {
-    return CONTAINER_OF(node, struct queue_block, node);
+struct queue_block *queue_first(const struct list *blocks) {
+    if (list_is_empty(blocks))
+        return NULL;
+    /* The analyzer does not see that a block leaves its list before it is freed.
+     * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+    return CONTAINER_OF(blocks->next, struct queue_block, node);
 }
 
 static size_t cost_of(const struct queue_block *b) { return sizeof *b + b->capacity; }
@@ -25,13 +29,17 @@ void queue_init(struct queue *q, size_t max_bytes) {
         list_init(&q->waiting[i]);
 }
 
+void queue_free_blocks(struct list *blocks) {
+    struct queue_block *b;
+    while ((b = queue_first(blocks)) != NULL) {
+        list_remove(&b->node);
+        free(b);
+    }
+}
+
 void queue_done(struct queue *q) {
     for (size_t i = 0; i < LOG_STREAM_COUNT; i++)
-        while (!list_is_empty(&q->waiting[i])) {
-            struct queue_block *b = block_of(q->waiting[i].next);
-            list_remove(&b->node);
-            free(b);
-        }
+        queue_free_blocks(&q->waiting[i]);
     pthread_mutex_destroy(&q->mutex);
 }
 
@@ -53,10 +61,8 @@ static bool drop_oldest(struct queue *q) {
     struct queue_block *found = NULL;
     enum log_stream stream = LOG_STREAM_DEFAULT;
     for (size_t i = 0; i < LOG_STREAM_COUNT; i++) {
-        if (list_is_empty(&q->waiting[i]))
-            continue;
-        struct queue_block *b = block_of(q->waiting[i].next);
-        if (found == NULL || b->order < found->order) {
+        struct queue_block *b = queue_first(&q->waiting[i]);
+        if (b != NULL && (found == NULL || b->order < found->order)) {
             found = b;
             stream = (enum log_stream)i;
         }
@@ -88,8 +94,9 @@ static struct queue_block *add_block(struct queue *q, enum log_stream stream, si
 }
 
 static struct queue_block *block_with_room(struct queue *q, enum log_stream stream, size_t need) {
-    if (!list_is_empty(&q->waiting[stream])) {
-        struct queue_block *last = block_of(q->waiting[stream].prev);
+    struct list *blocks = &q->waiting[stream];
+    if (!list_is_empty(blocks)) {
+        struct queue_block *last = CONTAINER_OF(blocks->prev, struct queue_block, node);
         if (need <= last->capacity - last->used)
             return last;
     }
@@ -131,7 +138,7 @@ void queue_take(struct queue *q, enum log_stream stream, size_t text_bytes, stru
     size_t got = 0;
     pthread_mutex_lock(&q->mutex);
     while (got < text_bytes && !list_is_empty(&q->waiting[stream])) {
-        struct queue_block *b = block_of(q->waiting[stream].next);
+        struct queue_block *b = queue_first(&q->waiting[stream]);
         unlink_waiting(q, stream, b);
         list_append(taken, &b->node);
         got += b->text_bytes;

@@ -27,6 +27,10 @@ struct queue_block {
     char bytes[]; /* queue_line by queue_line */
 };
 
+/* The first block of a list; NULL when it is empty. */
+struct queue_block *queue_first(const struct list *blocks);
+void queue_free_blocks(struct list *blocks);
+
 /* A line as it is read back; its text lies in the block. */
 struct queue_line {
     int64_t wall_ms;

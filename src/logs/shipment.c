@@ -18,10 +18,6 @@
 #define REFUSALS_ENOUGH 3 /* in a row, when little time is left; ours */
 #define STEPS_MAX 7       /* put, stream, group, retention, stream, put, retention */
 
-static struct queue_block *first_block(const struct shipment *s) {
-    return list_is_empty(&s->lines) ? NULL : CONTAINER_OF(s->lines.next, struct queue_block, node);
-}
-
 /* Building a batch */
 
 /* Describes the lines that no batch holds yet; gives how many there are. */
@@ -41,7 +37,7 @@ static size_t describe(const struct shipment *s, struct logs_event *events) {
 /* The batch holds the first `count` lines: blocks that are used up go. */
 static void consume(struct shipment *s, size_t count) {
     struct queue_block *b;
-    while ((b = first_block(s)) != NULL) {
+    while ((b = queue_first(&s->lines)) != NULL) {
         struct queue_line line;
         while (count > 0 && queue_read(b, &s->skip, &line))
             count--;
@@ -76,8 +72,8 @@ static void take_lines(struct shipment *s) {
     if (s->text_bytes >= LOGS_BATCH_MAX_BYTES)
         return;
     queue_take(&s->shipper->queue, s->stream, LOGS_BATCH_MAX_BYTES - s->text_bytes, &taken);
-    while (!list_is_empty(&taken)) {
-        struct queue_block *b = CONTAINER_OF(taken.next, struct queue_block, node);
+    struct queue_block *b;
+    while ((b = queue_first(&taken)) != NULL) {
         list_remove(&b->node);
         list_append(&s->lines, &b->node);
         s->text_bytes += b->text_bytes;
@@ -320,7 +316,7 @@ void shipment_look(struct shipment *s) {
         set_timer(s, s->next_ms - now);
     } else {
         take_lines(s);
-        if (first_block(s) == NULL || build_batch(s) != ERR_OK) {
+        if (queue_first(&s->lines) == NULL || build_batch(s) != ERR_OK) {
             rest(s); /* no memory for now */
             return;
         }
@@ -341,11 +337,7 @@ void shipment_init(struct shipment *s, struct shipper *shipper, enum log_stream 
 void shipment_done(struct shipment *s) {
     aws_call_cancel(s->call);
     s->call = NULL;
-    while (first_block(s) != NULL) {
-        struct queue_block *b = first_block(s);
-        list_remove(&b->node);
-        free(b);
-    }
+    queue_free_blocks(&s->lines);
     buf_done(&s->batch);
     buf_done(&s->small);
 }

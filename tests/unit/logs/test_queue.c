@@ -35,8 +35,7 @@ static size_t take_all(struct queue *q, enum log_stream stream, int64_t *times, 
     size_t bytes = 0;
     list_init(&taken);
     queue_take(q, stream, SIZE_MAX, &taken);
-    while (!list_is_empty(&taken)) {
-        struct queue_block *b = CONTAINER_OF(taken.next, struct queue_block, node);
+    for (struct queue_block *b; (b = queue_first(&taken)) != NULL;) {
         struct queue_line line;
         size_t at = 0;
         for (size_t i = 0; queue_read(b, &at, &line); i++) {
@@ -148,12 +147,9 @@ static void a_taker_gets_whole_blocks_until_it_has_enough(void **state) {
         put_full(&q, LOG_STREAM_SERVICE, i);
     queue_take(&q, LOG_STREAM_SERVICE, FULL_LINE + 1, &taken);
     size_t blocks = 0;
-    while (!list_is_empty(&taken)) {
-        struct queue_block *b = CONTAINER_OF(taken.next, struct queue_block, node);
-        list_remove(&b->node);
-        free(b);
+    for (struct list *i = taken.next; i != &taken; i = i->next)
         blocks++;
-    }
+    queue_free_blocks(&taken);
     assert_int_equal(blocks, 2);
     assert_int_equal(queue_text_bytes(&q, LOG_STREAM_SERVICE), 2 * FULL_LINE);
     queue_done(&q);
