@@ -17,7 +17,8 @@
 static void on_stdout_dropped(uint64_t lines) {
     struct log_field field = {"dropped", {NULL, 0}, (int64_t)lines};
     log_event(LOG_WARN, LOG_STREAM_DEFAULT,
-              "log lines were dropped on standard output: its reader is too slow", &field, 1);
+              "log lines were dropped on standard output: its reader is too slow, or gone", &field,
+              1);
 }
 
 static void on_outage(const struct error *error) {
@@ -123,18 +124,30 @@ bool logging_is_flushed(const struct logging *l) {
     return l->cloudwatch == NULL || logs_cloudwatch_is_flushed(l->cloudwatch);
 }
 
+void logging_flush_stdout(struct logging *l, unsigned timeout_ms) {
+    if (l->console != NULL)
+        logs_console_flush(l->console, timeout_ms);
+}
+
+bool logging_is_stdout_flushed(const struct logging *l) {
+    return l->console == NULL || logs_console_is_flushed(l->console);
+}
+
 static void say_dropped(uint64_t lines, const char *where) {
     if (lines > 0)
         (void)fprintf(stderr, "%llu log lines were dropped on %s\n", (unsigned long long)lines,
                       where);
 }
 
-void logging_stop(struct logging *l, unsigned timeout_ms) {
-    if (l->console != NULL)
-        say_dropped(logs_console_stop(l->console, timeout_ms), "standard output");
+void logging_stop(struct logging *l) {
     log_stop();
+    if (l->console != NULL)
+        say_dropped(logs_console_dropped(l->console), "standard output");
     if (l->cloudwatch != NULL)
         say_dropped(logs_cloudwatch_counts(l->cloudwatch).dropped, "their way to CloudWatch");
     logs_cloudwatch_free(l->cloudwatch);
-    logs_console_free(l->console);
+    if (logging_is_stdout_flushed(l))
+        logs_console_free(l->console);
+    else
+        (void)fputs("standard output still blocks: its last lines may be lost\n", stderr);
 }

@@ -26,8 +26,12 @@ enum err logging_start_shipper(struct logging *l, const struct config *config,
 void logging_flush(struct logging *l, unsigned timeout_ms);
 bool logging_is_flushed(const struct logging *l); /* whether that is over */
 
-/* Writes what waits for standard output, in `timeout_ms` at most, says on standard error how many lines
- * were dropped, and frees. After the flush, and when no other thread logs any more. */
-void logging_stop(struct logging *l, unsigned timeout_ms);
+/* The same for what waits for standard output. That may never be over: logs/console.h. */
+void logging_flush_stdout(struct logging *l, unsigned timeout_ms);
+bool logging_is_stdout_flushed(const struct logging *l);
+
+/* Says on standard error how many lines were dropped, and frees. After both flushes, when no other
+ * thread logs any more. */
+void logging_stop(struct logging *l);
 
 #endif

@@ -27,9 +27,9 @@
 #include "fileservice/base/banned.h"
 
 #define MAIN_SETTINGS_MAX_BYTES 1048576
-#define MAIN_LAST_SECONDS 5 /* of the shutdown: for aborts and the log flush */
-#define MAIN_POLL_MS 50     /* how often the drain looks whether it is done */
-#define MAIN_CONSOLE_MS 500 /* of the shutdown, the very last: for standard output */
+#define MAIN_LAST_MS 5000  /* of the shutdown, half of it at most: for aborts and the log flush */
+#define MAIN_POLL_MS 50    /* how often the drain looks whether it is done */
+#define MAIN_STDOUT_MS 300 /* of the shutdown, the very last: for standard output */
 #define MAIN_FLUSH_POLL_MS 5
 #define MAIN_FAILED_START_MS 2000 /* for the logs of a start that failed */
 
@@ -347,14 +347,17 @@ static bool wait_for_clients(const struct program *p, uint64_t deadline_ms) {
 static bool drain(struct program *p) {
     const struct config *c = &p->config;
     uint64_t begin_ms = clock_monotonic_ms();
-    p->end_ms = begin_ms + (uint64_t)c->shutdown_timeout_s * 1000;
-    uint64_t last_s = c->shutdown_timeout_s > MAIN_LAST_SECONDS ? MAIN_LAST_SECONDS : 0;
-    uint64_t deadline_ms = begin_ms + (c->shutdown_timeout_s - last_s) * 1000;
+    uint64_t total_ms = (uint64_t)c->shutdown_timeout_s * 1000;
+    uint64_t last_ms = total_ms / 2 < MAIN_LAST_MS ? total_ms / 2 : MAIN_LAST_MS;
+    uint64_t deadline_ms = begin_ms + total_ms - last_ms;
+    uint64_t delay_ms = (uint64_t)c->shutdown_delay_s * 1000;
+    delay_ms = delay_ms < total_ms - last_ms ? delay_ms : total_ms - last_ms;
+    p->end_ms = begin_ms + total_ms;
     log_message(LOG_INFO, "shutting down: draining for at most %u s", c->shutdown_timeout_s);
     atomic_store(&p->readiness.draining, true);
     for (unsigned i = 0; i < p->worker_count; i++)
         worker_drain(p->workers[i]);
-    if (!accept_run(&p->acceptor, c->shutdown_delay_s * 1000))
+    if (!accept_run(&p->acceptor, (uint32_t)delay_ms))
         return false;
     close(p->listen_fd);
     p->listen_fd = -1;
@@ -364,7 +367,7 @@ static bool drain(struct program *p) {
         return false;
     for (unsigned i = 0; i < p->worker_count; i++)
         worker_break(p->workers[i]);
-    return wait_for_clients(p, deadline_ms + last_s * 1000 / 2);
+    return wait_for_clients(p, deadline_ms + last_ms / 2);
 }
 
 /* What is left of the shutdown, less what comes after. */
@@ -373,25 +376,45 @@ static unsigned time_left_ms(const struct program *p, uint64_t reserve_ms) {
     return p->end_ms > now + reserve_ms ? (unsigned)(p->end_ms - now - reserve_ms) : 0;
 }
 
-/* The last threads that log end here. False after a second signal. */
-static bool stop_logs(struct program *p) {
+/* Lines of the drain are shipped too. False after a second signal. */
+static bool flush_cloudwatch(struct program *p) {
     log_message(LOG_INFO, "stopped");
-    logging_flush(&p->logging, time_left_ms(p, MAIN_CONSOLE_MS));
+    logging_flush(&p->logging, time_left_ms(p, MAIN_STDOUT_MS));
     while (!logging_is_flushed(&p->logging))
         if (signal_came(p, MAIN_FLUSH_POLL_MS))
             return false;
-    credentials_source_stop(p->credentials);
-    unsigned left = time_left_ms(p, 0);
-    logging_stop(&p->logging, left > MAIN_CONSOLE_MS ? left : MAIN_CONSOLE_MS);
     return true;
 }
 
-/* False after a second signal: then nothing was freed. */
+/* A writer that cannot come back is not waited for. False after a second signal. */
+static bool flush_stdout(struct program *p) {
+    unsigned left_ms = time_left_ms(p, 0);
+    left_ms = left_ms > MAIN_STDOUT_MS ? left_ms : MAIN_STDOUT_MS;
+    uint64_t give_up_ms = clock_monotonic_ms() + left_ms + MAIN_STDOUT_MS;
+    logging_flush_stdout(&p->logging, left_ms);
+    while (!logging_is_stdout_flushed(&p->logging) && clock_monotonic_ms() < give_up_ms)
+        if (signal_came(p, MAIN_FLUSH_POLL_MS))
+            return false;
+    return true;
+}
+
+static void free_workers(struct program *p) {
+    for (unsigned i = 0; p->workers != NULL && i < p->worker_count; i++) {
+        worker_free(p->workers[i]);
+        if (p->s3_metrics != NULL)
+            s3_metrics_free(p->s3_metrics[i]);
+    }
+    free(p->workers);
+    free(p->apps);
+    free(p->s3_metrics);
+}
+
+/* Threads end in the order in which they need each other; whoever may log does so before its sink goes.
+ * False after a second signal: then nothing is to be waited for or freed. */
 static bool stop(struct program *p) {
     for (unsigned i = 0; p->workers != NULL && i < p->worker_count; i++)
         if (p->workers[i] != NULL)
             worker_stop(p->workers[i]);
-    admin_stop(p->admin); /* it reads what is freed below */
     s3_sweep_free(p->sweep);
     for (unsigned i = 0; p->workers != NULL && i < p->worker_count; i++) {
         if (p->apps != NULL && p->apps[i].s3.aws.transport != NULL) {
@@ -399,17 +422,17 @@ static bool stop(struct program *p) {
             transport_free(p->apps[i].s3.aws.transport);
             aws_client_done(&p->apps[i].s3.aws);
         }
-        worker_free(p->workers[i]);
-        if (p->s3_metrics != NULL)
-            s3_metrics_free(p->s3_metrics[i]);
     }
-    if (!stop_logs(p))
+    if (!flush_cloudwatch(p)) /* with the admin door open: what the flush costs can be seen */
         return false;
+    admin_stop(p->admin);
+    free_workers(p);
+    credentials_source_stop(p->credentials);
+    if (!flush_stdout(p))
+        return false;
+    logging_stop(&p->logging);
     budget_free(p->budget);
     auth_free(p->auth);
-    free(p->workers);
-    free(p->apps);
-    free(p->s3_metrics);
     if (p->listen_fd >= 0)
         close(p->listen_fd);
     if (p->signal_fd >= 0)

@@ -30,6 +30,9 @@ static void say_ready(struct exchange *x, const struct handlers_readiness *ready
     struct reply r;
     if (atomic_load(&ready->draining)) {
         answers_fail(x, ERR_BUSY, "Draining", "The service is shutting down.");
+    } else if (atomic_load(&ready->asked_ms) == 0) {
+        answers_fail(x, ERR_BUSY, "S3Unavailable",
+                     "S3 was asked for the first time and has not answered yet.");
     } else if (!atomic_load(&ready->s3_answers)) {
         answers_fail(x, ERR_BUSY, "S3Unavailable", "S3 does not answer.");
     } else {

@@ -30,8 +30,11 @@ static void read_failure(const struct aws_response *r, struct error *error) {
     const char *message = json_string_value(json_object_get(root, "message"));
     if (message == NULL)
         message = json_string_value(json_object_get(root, "Message"));
-    error_set(error, ERR_UPSTREAM, "CloudWatch Logs answered with status %d: %s", r->status,
-              message != NULL ? message : "no reason given");
+    /* Its first line only: about a bad signature AWS goes on with what should have been signed, and so
+     * with the session token. */
+    struct span reason = span_of(message != NULL ? message : "no reason given");
+    error_set(error, ERR_UPSTREAM, "CloudWatch Logs answered with status %d: %.*s", r->status,
+              (int)span_find(reason, '\n'), reason.p);
     error->status = r->status;
     copy_text(
         error->code, sizeof error->code,

@@ -3,9 +3,14 @@
 #include "fileservice/base/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,16 +24,25 @@
 struct logs_console {
     struct logs_console_options options;
     pthread_t thread;
+    /* the writer's */
+    int fd;       /* options.fd, or the same open anew */
+    size_t piece; /* bytes of one write */
+    bool is_socket;
+    bool mid_line;     /* a write ended within a line whose rest was lost */
+    uint64_t told;     /* of the dropped lines, how many on_dropped was told of */
+    uint64_t told_ms;  /* when; 0: never */
+    uint64_t every_ms; /* the least time until it is told again */
+
+    atomic_uint_least64_t deadline_ms; /* set by the flush; 0: none yet */
+    atomic_bool flushed;               /* set by the writer, at its end */
 
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     /* any thread, under mutex */
     struct buf waiting; /* whole lines */
     uint64_t dropped;   /* over the whole life */
-    uint64_t told;      /* of these, how many on_dropped was told of */
     bool stopping;
-    uint64_t deadline_ms; /* once stopping */
-    bool gone;            /* nothing is written any more: the reader went away, or we stopped */
+    bool closed; /* nothing is written any more */
 };
 
 /* Time and level of a line of LOG_TEXT in colours; the rest as it is. */
@@ -74,7 +88,7 @@ static void console_write(void *context, const struct log_line *line) {
     struct logs_console *c = context;
     pthread_mutex_lock(&c->mutex);
     size_t before = c->waiting.n;
-    if (c->gone || line->text.n == 0 || !append_line(c, line))
+    if (c->closed || line->text.n == 0 || !append_line(c, line))
         c->dropped++;
     /* The writer sleeps until there is something, then until there is much or the moment is over. */
     bool first = before == 0 && c->waiting.n > 0;
@@ -84,42 +98,61 @@ static void console_write(void *context, const struct log_line *line) {
     pthread_mutex_unlock(&c->mutex);
 }
 
-/* The mutex is held. */
-static void gather(struct logs_console *c) {
+/* Waits for more lines, at most so long. The mutex is held. */
+static void wait_for_lines(struct logs_console *c, unsigned timeout_ms, size_t bytes) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += CONSOLE_GATHER_MS * 1000000L;
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += timeout_ms % 1000 * 1000000L;
     if (until.tv_nsec >= 1000000000) {
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
     }
-    while (!c->stopping && c->waiting.n < CONSOLE_GATHER_BYTES)
+    while (!c->stopping && c->waiting.n < bytes)
         if (pthread_cond_timedwait(&c->wake, &c->mutex, &until) == ETIMEDOUT)
             break;
 }
 
-/* True while there is time: always before a stop, until the deadline after it. */
-static bool may_wait(struct logs_console *c) {
-    pthread_mutex_lock(&c->mutex);
-    bool good = !c->stopping || clock_monotonic_ms() < c->deadline_ms;
-    pthread_mutex_unlock(&c->mutex);
-    return good;
+/* Always before a flush, until the deadline after it. */
+static bool is_time_left(struct logs_console *c) {
+    uint64_t deadline_ms = atomic_load(&c->deadline_ms);
+    return deadline_ms == 0 || clock_monotonic_ms() < deadline_ms;
 }
 
-/* Writes all of it; returns what could not be written. The descriptor may be blocking (it is shared
- * with whoever started us, so its flags are not ours to change): poll() says when a write of up to
- * PIPE_BUF bytes will not block. */
+/* The descriptor is shared with whoever started us, so its flags are not ours to change. A pipe or a
+ * terminal is opened anew, for flags of our own; where that is denied, poll() says when a write of up to
+ * PIPE_BUF bytes will not block, which is true as long as nobody else writes there. */
+static void open_output(struct logs_console *c) {
+    enum { PIECE = 65536, BLOCKING_PIECE = 4096 /* PIPE_BUF */ };
+    struct stat s;
+    c->fd = c->options.fd;
+    c->piece = PIECE;
+    if (fstat(c->fd, &s) != 0)
+        return;
+    c->is_socket = S_ISSOCK(s.st_mode);
+    if (!S_ISFIFO(s.st_mode) && !S_ISCHR(s.st_mode))
+        return;
+    char path[32];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", c->options.fd);
+    int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0)
+        c->fd = fd;
+    else
+        c->piece = BLOCKING_PIECE;
+}
+
+static ssize_t write_piece(const struct logs_console *c, struct span s) {
+    size_t n = s.n < c->piece ? s.n : c->piece;
+    return c->is_socket ? send(c->fd, s.p, n, MSG_DONTWAIT | MSG_NOSIGNAL) : write(c->fd, s.p, n);
+}
+
+/* Writes all of it; returns what could not be written. */
 static struct span write_out(struct logs_console *c, struct span s) {
-    enum { PIECE = 4096 /* PIPE_BUF */ };
-    while (s.n > 0) {
-        struct pollfd p = {.fd = c->options.fd, .events = POLLOUT};
-        int ready = poll(&p, 1, CONSOLE_POLL_MS);
-        if (ready == 0 || (ready < 0 && errno == EINTR)) {
-            if (!may_wait(c))
-                break;
+    while (s.n > 0 && is_time_left(c)) {
+        struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+        if (poll(&p, 1, CONSOLE_POLL_MS) <= 0)
             continue;
-        }
-        ssize_t n = write(c->options.fd, s.p, s.n < PIECE ? s.n : PIECE);
+        ssize_t n = write_piece(c, s);
         if (n < 0 && errno != EINTR && errno != EAGAIN)
             break;
         s = span_from(s, n > 0 ? (size_t)n : 0);
@@ -136,16 +169,42 @@ static uint64_t count_lines(struct span s) {
     return n;
 }
 
-/* The mutex is held, and released meanwhile: on_dropped may log, which comes back to the sink. */
+/* Tells of dropped lines, while there is room for one more. What goes on is told of at growing intervals:
+ * the line that tells of it may itself be dropped. The mutex is held, and released meanwhile: on_dropped
+ * may log, which comes back to the sink. */
 static void tell(struct logs_console *c) {
     uint64_t lines = c->dropped - c->told;
-    if (lines == 0 || c->gone || c->stopping)
+    uint64_t now_ms = clock_monotonic_ms();
+    bool rested = c->told_ms == 0 || now_ms - c->told_ms >= c->every_ms;
+    if (lines == 0 && rested)
+        c->every_ms = LOGS_CONSOLE_TELL_EVERY_MS;
+    if (lines == 0 || !rested || c->stopping || c->options.on_dropped == NULL ||
+        c->waiting.n > LOGS_CONSOLE_BUFFER_BYTES / 2)
         return;
     c->told = c->dropped;
+    c->told_ms = now_ms;
+    c->every_ms =
+        c->every_ms < LOGS_CONSOLE_TELL_MOST_MS / 2 ? c->every_ms * 2 : LOGS_CONSOLE_TELL_MOST_MS;
     pthread_mutex_unlock(&c->mutex);
-    if (c->options.on_dropped != NULL)
-        c->options.on_dropped(lines);
+    c->options.on_dropped(lines);
     pthread_mutex_lock(&c->mutex);
+}
+
+/* Writes what waits; the mutex is held, but for the time of writing. False when it failed. */
+static bool write_waiting(struct logs_console *c, struct buf *lines) {
+    struct buf swap = *lines; /* both keep their memory */
+    *lines = c->waiting;
+    c->waiting = swap;
+    buf_clear(&c->waiting);
+    pthread_mutex_unlock(&c->mutex);
+    if (c->mid_line)
+        c->mid_line = write_out(c, SPAN("\n")).n > 0;
+    struct span left = c->mid_line ? buf_span(lines) : write_out(c, buf_span(lines));
+    if (left.n > 0 && left.n < lines->n)
+        c->mid_line = left.p[-1] != '\n';
+    pthread_mutex_lock(&c->mutex);
+    c->dropped += count_lines(left);
+    return left.n == 0;
 }
 
 static void *run(void *argument) {
@@ -154,33 +213,28 @@ static void *run(void *argument) {
     buf_init(&lines, LOGS_CONSOLE_BUFFER_BYTES);
     (void)buf_reserve(&lines, LOGS_CONSOLE_BUFFER_BYTES); /* see logs_console_start() */
     pthread_mutex_lock(&c->mutex);
-    while (!c->stopping || c->waiting.n > 0) {
+    while ((!c->stopping || c->waiting.n > 0) && is_time_left(c)) {
         if (c->waiting.n == 0) {
             pthread_cond_wait(&c->wake, &c->mutex);
             continue;
         }
-        gather(c);
-        struct buf swap = lines; /* both keep their memory */
-        lines = c->waiting;
-        c->waiting = swap;
-        buf_clear(&c->waiting);
-        pthread_mutex_unlock(&c->mutex);
-        struct span left = write_out(c, buf_span(&lines));
-        pthread_mutex_lock(&c->mutex);
-        if (left.n > 0) {
-            c->dropped += count_lines(left) + count_lines(buf_span(&c->waiting));
-            buf_clear(&c->waiting);
-            c->gone = true;
-        }
+        wait_for_lines(c, CONSOLE_GATHER_MS, CONSOLE_GATHER_BYTES);
+        bool failed = !write_waiting(c, &lines);
         tell(c);
+        if (failed)
+            wait_for_lines(c, LOGS_CONSOLE_RETRY_MS, SIZE_MAX);
     }
-    c->gone = true;
+    c->dropped += count_lines(buf_span(&c->waiting));
+    c->closed = true;
     pthread_mutex_unlock(&c->mutex);
     buf_done(&lines);
+    atomic_store(&c->flushed, true);
     return NULL;
 }
 
 static void free_parts(struct logs_console *c) {
+    if (c->fd != c->options.fd)
+        close(c->fd);
     buf_done(&c->waiting);
     pthread_cond_destroy(&c->wake);
     pthread_mutex_destroy(&c->mutex);
@@ -193,6 +247,8 @@ struct logs_console *logs_console_start(const struct logs_console_options *optio
     if (c == NULL)
         return NULL;
     c->options = *options;
+    c->every_ms = LOGS_CONSOLE_TELL_EVERY_MS;
+    open_output(c);
     pthread_mutex_init(&c->mutex, NULL);
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
@@ -218,17 +274,19 @@ uint64_t logs_console_dropped(struct logs_console *c) {
     return lines;
 }
 
-uint64_t logs_console_stop(struct logs_console *c, unsigned timeout_ms) {
+void logs_console_flush(struct logs_console *c, unsigned timeout_ms) {
+    atomic_store(&c->deadline_ms, clock_monotonic_ms() + timeout_ms);
     pthread_mutex_lock(&c->mutex);
     c->stopping = true;
-    c->deadline_ms = clock_monotonic_ms() + timeout_ms;
     pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->mutex);
-    pthread_join(c->thread, NULL);
-    return logs_console_dropped(c);
 }
 
+bool logs_console_is_flushed(const struct logs_console *c) { return atomic_load(&c->flushed); }
+
 void logs_console_free(struct logs_console *c) {
-    if (c != NULL)
-        free_parts(c);
+    if (c == NULL)
+        return;
+    pthread_join(c->thread, NULL);
+    free_parts(c);
 }

@@ -93,11 +93,23 @@ static struct queue_block *add_block(struct queue *q, enum log_stream stream, si
     return b;
 }
 
+/* Whether a block is the next to go, should there be no room. */
+static bool is_oldest(const struct queue *q, const struct queue_block *b) {
+    for (size_t i = 0; i < LOG_STREAM_COUNT; i++) {
+        const struct queue_block *first = queue_first(&q->waiting[i]);
+        if (first != NULL && first->order < b->order)
+            return false;
+    }
+    return true;
+}
+
 static struct queue_block *block_with_room(struct queue *q, enum log_stream stream, size_t need) {
     struct list *blocks = &q->waiting[stream];
     if (!list_is_empty(blocks)) {
         struct queue_block *last = CONTAINER_OF(blocks->prev, struct queue_block, node);
-        if (need <= last->capacity - last->used)
+        /* A stream of few lines would put new ones with old ones that are about to go. */
+        bool ages = q->bytes > q->max_bytes / 2 && is_oldest(q, last);
+        if (need <= last->capacity - last->used && !ages)
             return last;
     }
     return add_block(q, stream, need);

@@ -25,22 +25,36 @@ static uint64_t all_rejected(const struct logs_cloudwatch_counts *c) {
     return n;
 }
 
+/* Whether it is time, given that there is something to tell. */
+static bool is_time(const struct report *r, struct queue *queue, uint64_t now_ms, bool stopping) {
+    if (stopping)
+        return !r->last_words;
+    uint64_t rest_ms = r->outage ? LOGS_REPORT_EVERY_MS : r->every_ms;
+    if (r->told_ms != 0 && now_ms - r->told_ms < rest_ms)
+        return false;
+    return queue_has_room(queue) || now_ms - r->since_ms >= LOGS_REPORT_EVERY_MS;
+}
+
 void report_look(struct report *r, const struct logs_cloudwatch_options *options,
-                 struct queue *queue, uint64_t now_ms, bool now_or_never) {
+                 struct queue *queue, uint64_t now_ms, bool stopping) {
     struct logs_cloudwatch_counts c = queue_counts(queue);
     uint64_t dropped = c.dropped - r->told_dropped;
     uint64_t rejected = all_rejected(&c) - r->told_rejected;
     if (r->failing > 0 || (dropped == 0 && rejected == 0 && !r->outage)) {
         r->since_ms = 0;
+        if (now_ms - r->told_ms >= r->every_ms)
+            r->every_ms = LOGS_REPORT_EVERY_MS;
         return;
     }
     if (r->since_ms == 0)
         r->since_ms = now_ms;
-    bool late = now_ms - r->since_ms >= LOGS_REPORT_EVERY_MS;
-    if (!now_or_never && !late && !(queue_has_room(queue) && now_ms >= r->quiet_until_ms))
+    if (!is_time(r, queue, now_ms, stopping))
         return;
+    r->last_words = stopping;
     r->since_ms = 0;
-    r->quiet_until_ms = now_ms + LOGS_REPORT_EVERY_MS;
+    r->told_ms = now_ms;
+    r->every_ms = r->every_ms < LOGS_REPORT_EVERY_MS ? LOGS_REPORT_EVERY_MS : r->every_ms;
+    r->every_ms = r->every_ms < LOGS_REPORT_MOST_MS / 2 ? r->every_ms * 2 : LOGS_REPORT_MOST_MS;
     r->told_dropped = c.dropped;
     r->told_rejected += rejected;
     if (rejected > 0 && options->on_rejected != NULL)

@@ -11,10 +11,12 @@
 struct report {
     unsigned failing; /* shipments whose last try failed */
     bool outage;      /* on_outage was called, on_recovery not yet */
+    bool last_words;  /* spoken: what is told while stopping is not told of again */
     uint64_t told_dropped;
     uint64_t told_rejected;
     uint64_t since_ms; /* since when there is something to tell; 0: there is not */
-    uint64_t quiet_until_ms;
+    uint64_t told_ms;  /* when it was told last; 0: never */
+    uint64_t every_ms; /* the least time until it is told again */
 };
 
 /* A batch that had failed `failures` times before failed again. */
@@ -24,8 +26,9 @@ void report_failure(struct report *r, const struct logs_cloudwatch_options *opti
 void report_success(struct report *r, bool had_failed);
 
 /* Tells of what was dropped and rejected once lines flow and no more are about to be dropped, or else
- * after LOGS_REPORT_EVERY_MS; at once when `now_or_never`. */
+ * after LOGS_REPORT_EVERY_MS. What goes on is told of at growing intervals, up to LOGS_REPORT_MOST_MS:
+ * a line that tells of rejected lines may itself be rejected. `stopping`: at once, and once. */
 void report_look(struct report *r, const struct logs_cloudwatch_options *options,
-                 struct queue *queue, uint64_t now_ms, bool now_or_never);
+                 struct queue *queue, uint64_t now_ms, bool stopping);
 
 #endif

@@ -137,14 +137,21 @@ static void set_timer(struct shipment *s, uint64_t delay_ms) {
     (void)e; /* the loop has room for it since logs_cloudwatch_start() began with it */
 }
 
-static void wait_and_try_again(struct shipment *s) {
-    unsigned ceiling = s->shipper->stopping ? BACKOFF_STOPPING_MAX_MS : LOGS_BACKOFF_MAX_MS;
-    unsigned most = BACKOFF_FIRST_MS << (s->failures < 6 ? s->failures : 6);
-    most = most < ceiling ? most : ceiling;
-    s->failures++;
-    s->steps = 0;
-    s->state = SHIPMENT_WAIT;
-    set_timer(s, (uint64_t)((double)most * fraction()) + 1);
+static void fail_batch(struct shipment *s, const struct error *error);
+
+/* A call could not be begun. */
+static void fail_step(struct shipment *s, enum err e) {
+    struct error error;
+    if (e == ERR_LIMIT)
+        error_set(&error, ERR_UPSTREAM, "CloudWatch Logs does not find what it has created.");
+    else
+        error_set(&error, e, "There is no memory for a call to CloudWatch Logs.");
+    if (s->batch_lines > 0) {
+        fail_batch(s, &error);
+        return;
+    }
+    s->state = SHIPMENT_IDLE; /* the retention: it is tried again after the next batch */
+    set_timer(s, LOGS_SEND_AFTER_MS);
 }
 
 static void start_step(struct shipment *s, enum shipment_state state) {
@@ -159,7 +166,7 @@ static void start_step(struct shipment *s, enum shipment_state state) {
         e = state == SHIPMENT_PUT ? call(s, SPAN("Logs_20140328.PutLogEvents"), buf_span(&s->batch))
                                   : call_small(s, targets[state]);
     if (e != ERR_OK)
-        wait_and_try_again(s);
+        fail_step(s, e);
 }
 
 /* Answers */
@@ -191,6 +198,16 @@ static bool is_code(const struct error *error, const char *code) {
 static bool is_refusal(const struct error *error) {
     return error->status >= 400 && error->status < 500 &&
            retry_classify(ERR_OK, error->status, span_of(error->code)) == RETRY_NEVER;
+}
+
+static void wait_and_try_again(struct shipment *s) {
+    unsigned ceiling = s->shipper->stopping ? BACKOFF_STOPPING_MAX_MS : LOGS_BACKOFF_MAX_MS;
+    unsigned most = BACKOFF_FIRST_MS << (s->failures < 6 ? s->failures : 6);
+    most = most < ceiling ? most : ceiling;
+    s->failures++;
+    s->steps = 0;
+    s->state = SHIPMENT_WAIT;
+    set_timer(s, (uint64_t)((double)most * fraction()) + 1);
 }
 
 static void fail_batch(struct shipment *s, const struct error *error) {
@@ -226,7 +243,9 @@ static void put_succeeded(struct shipment *s, struct span body) {
  * CloudWatch refuses is told of. */
 static void retention_done(struct shipment *s, enum err err, const struct error *error) {
     struct shipper *sh = s->shipper;
-    bool refused = err != ERR_OK && is_refusal(error);
+    /* A new group may not be known everywhere yet. */
+    bool refused =
+        err != ERR_OK && is_refusal(error) && !is_code(error, "ResourceNotFoundException");
     if (err == ERR_OK || refused)
         sh->retention_due = false;
     if (refused && sh->options->on_no_retention != NULL)
@@ -261,8 +280,9 @@ static void call_done(void *context, enum err err, const struct aws_response *re
             fail_batch(s, error);
         return;
     case SHIPMENT_GROUP:
-        if (err == ERR_OK)
+        if (err == ERR_OK || (exists && s->shipper->group_in_doubt))
             s->shipper->retention_due = s->shipper->options->retention_days > 0;
+        s->shipper->group_in_doubt = err != ERR_OK && error->status == 0;
         if (err == ERR_OK || exists)
             start_step(s, s->shipper->retention_due ? SHIPMENT_RETENTION : SHIPMENT_STREAM);
         else

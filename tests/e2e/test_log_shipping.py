@@ -155,6 +155,51 @@ def test_a_hung_cloudwatch_cannot_hold_the_exit(start_service, s3, cloudwatch):
     assert told_on_stderr(service) == len(lines), "none was delivered, all are on standard output"
 
 
+@pytest.mark.parametrize("timeout_s", [1, 2, 5])
+def test_the_flush_has_its_time_however_short_it_is(start_service, s3, cloudwatch, timeout_s):
+    service = start(
+        start_service,
+        s3,
+        cloudwatch,
+        SHUTDOWN_TIMEOUT_SECONDS=timeout_s,
+        SHUTDOWN_DELAY_SECONDS=min(timeout_s, 2),
+    )
+    with connect(service.port) as s:  # a client that stays to the end
+        s.sendall(b"PUT /file/bucket/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx")
+        Load(service.port, ["/short"] * 100).run()
+        begin = time.monotonic()
+        end(service, 10)
+        assert time.monotonic() - begin < timeout_s + 0.7
+    assert {text for text, _ in shipped(cloudwatch)} == set(service.log_lines())
+    assert told_on_stderr(service) == 0
+
+
+def test_a_clock_far_ahead_does_not_make_lines_about_itself(start_service, s3, cloudwatch):
+    """All lines are too new, also the one that says so."""
+    cloudwatch.clock_offset_s = -3 * 3600.0
+    service = start(start_service, s3, cloudwatch)
+    Load(service.port, ["/ahead"] * 20).run()
+    service.wait_log(lambda line: "rejected" in line, "what was rejected is said")
+    begin = time.monotonic()
+    end(service)
+    assert time.monotonic() - begin < 5
+    assert len([line for line in service.logs() if "rejected" in line]) <= 2
+    assert shipped(cloudwatch) == []
+
+
+def test_a_group_that_is_never_found_is_an_outage(start_service, s3, cloudwatch):
+    cloudwatch.script("PutLogEvents", *[Answer(error="ResourceNotFoundException")] * 30)
+    service = start(start_service, s3, cloudwatch)
+    outage = service.wait_log(
+        lambda line: "do not reach CloudWatch" in line["message"], "the outage is said"
+    )
+    assert "does not find" in outage["error"]
+    cloudwatch.script_clear("PutLogEvents")
+    service.wait_log(lambda line: "reach CloudWatch again" in line["message"], "its end is said")
+    end(service)
+    assert {text for text, _ in shipped(cloudwatch)} == set(service.log_lines())
+
+
 def test_a_second_signal_ends_the_flush_at_once(start_service, s3, cloudwatch):
     cloudwatch.script_always("PutLogEvents", Answer(hang=True))
     service = start(start_service, s3, cloudwatch, SHUTDOWN_TIMEOUT_SECONDS=60)

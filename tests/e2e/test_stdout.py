@@ -6,11 +6,13 @@ import os
 import pty
 import re
 import select
+import socket
 import termios
 import time
 
 import pytest
 from support.load import Load
+from support.waiting import wait_until
 
 LONG = "x" * 7000  # in a path: lines of 7 KB fill a buffer with few requests
 BUFFER_BYTES = 8 << 20  # LOGS_CONSOLE_BUFFER_BYTES
@@ -129,6 +131,58 @@ def test_a_reader_that_never_reads_cannot_hold_the_exit(start_service, s3, pipe)
     assert service.wait_end(10) == 0
     assert time.monotonic() - begin < 5
     assert told_on_stderr(service) > 0
+
+
+def test_a_reader_that_is_slow_cannot_hold_the_exit(start_service, s3, pipe):
+    """It always makes room for the next piece, and would need minutes."""
+    service = hand_over(start_service, s3, pipe, 1, SHUTDOWN_TIMEOUT_SECONDS=2)
+    Load(service.port, [f"/slow/{LONG}"] * 400).run()
+    begin = time.monotonic()
+    service.signal()
+    while service.is_running() and time.monotonic() - begin < 10:
+        os.read(pipe[0], 4096)
+        time.sleep(0.02)
+    assert service.wait_end(1) == 0
+    assert time.monotonic() - begin < 4
+    assert told_on_stderr(service) > 0
+
+
+def test_a_second_signal_does_not_wait_for_a_reader(start_service, s3, pipe):
+    service = hand_over(start_service, s3, pipe, 1, SHUTDOWN_TIMEOUT_SECONDS=60)
+    Load(service.port, [f"/stuck/{LONG}"] * 100).run()
+    service.signal()
+    wait_until(lambda: not is_listening(service.port), 10, "no connection is accepted any more")
+    time.sleep(0.5)  # it flushes by now; were it not so, the test would still be right
+    begin = time.monotonic()
+    service.signal()
+    assert service.wait_end(10) == 1
+    assert time.monotonic() - begin < 2
+
+
+def is_listening(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_disk_that_is_full_is_said_by_cloudwatch(start_service, s3, cloudwatch):
+    with open("/dev/full", "wb") as full:
+        service = start_service(
+            s3,
+            stdout=full,
+            AWS_CLOUDWATCH_LOGS_ENDPOINT=cloudwatch.url,
+            AWS_CLOUDWATCH_LOGS_LOG_GROUP="/tests/full",
+        )
+    Load(service.port, ["/full"] * 50).run()
+
+    def told():
+        lines = [json.loads(line) for line in cloudwatch.messages("/tests/full", "default")]
+        return [line for line in lines if "dropped" in line]
+
+    assert "standard output" in wait_until(told, 10, "what was dropped")[0]["message"]
+    service.signal()
+    assert service.wait_end() == 0
+    assert told_on_stderr(service) >= 50
+    assert len(cloudwatch.messages("/tests/full", "service")) >= 50
 
 
 def terminal_output(start_service, s3, **settings):

@@ -23,7 +23,8 @@
 #define LOGS_SEND_AFTER_BYTES 524288
 #define LOGS_BACKOFF_MAX_MS 30000u
 #define LOGS_REPORT_EVERY_MS                                                                       \
-    10000 /* between two callbacks about dropped, or about rejected lines */
+    10000 /* the least between two callbacks about dropped or rejected lines */
+#define LOGS_REPORT_MOST_MS 3600000 /* while more are lost all the time, it grows to this */
 
 struct logs_cloudwatch;
 

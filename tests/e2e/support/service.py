@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -152,7 +153,10 @@ class Service(Server):
             if value := self.settings.get(name):
                 yield name, value
                 yield f"{name}, encoded", urllib.parse.quote(value, safe="")
-        for key in re.split(r"[,\s]+", str(self.settings.get("API_KEYS", ""))):
+        keys = str(self.settings.get("API_KEYS", ""))
+        if path := self.settings.get("API_KEYS_FILE"):
+            keys += "\n" + pathlib.Path(path).read_text()
+        for key in re.split(r"[,\s]+", keys):
             if len(key) >= SECRET_LEAST_BYTES:
                 yield "an API key", key
         yield "a signature", "X-Amz-Signature"

@@ -57,6 +57,10 @@ static void a_failure_has_its_code_however_it_is_written(void **state) {
          "LimitExceededException", "no reason"},
         {"", "<html>", "", "status 400"},
         {"", "{\"__type\":7}", "", "status 400"},
+        {"",
+         "{\"__type\":\"InvalidSignatureException\",\"message\":\"no match.\\n\\nThe Canonical "
+         "String should have been\\nx-amz-security-token:SECRET\"}",
+         "InvalidSignatureException", "no match."},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -68,6 +72,7 @@ static void a_failure_has_its_code_however_it_is_written(void **state) {
         assert_string_equal(error.code, rows[i].code);
         assert_int_equal(error.status, 400);
         assert_non_null(strstr(error.message, rows[i].in_message));
+        assert_null(strstr(error.message, "SECRET"));
     }
 }
 

@@ -113,6 +113,25 @@ static void the_oldest_waiting_block_of_either_stream_goes_first(void **state) {
     queue_done(&q);
 }
 
+static void a_new_line_of_a_quiet_stream_does_not_go_with_its_old_ones(void **state) {
+    (void)state;
+    struct queue q;
+    int64_t times[8];
+    queue_init(&q, 4 * BLOCK_COST);
+    put(&q, LOG_STREAM_DEFAULT, 1, SPAN("old"));
+    put_full(&q, LOG_STREAM_SERVICE, 2);
+    put(&q, LOG_STREAM_DEFAULT, 3, SPAN("there is room yet"));
+    put_full(&q, LOG_STREAM_SERVICE, 4);
+    put(&q, LOG_STREAM_DEFAULT, 5, SPAN("new"));
+    put_full(&q, LOG_STREAM_SERVICE, 6); /* 1 and 3 go */
+    assert_int_equal(queue_counts(&q).dropped, 2);
+    assert_int_equal(take_all(&q, LOG_STREAM_DEFAULT, times, NULL), 1);
+    assert_int_equal(times[0], 5);
+    assert_int_equal(take_all(&q, LOG_STREAM_SERVICE, times, NULL), 3);
+    expect_balance(&q, 6);
+    queue_done(&q);
+}
+
 static void a_line_longer_than_a_block_has_one_of_its_own(void **state) {
     (void)state;
     struct queue q;
@@ -222,6 +241,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_of_a_stream_come_out_in_order),
         cmocka_unit_test(the_oldest_waiting_block_of_either_stream_goes_first),
+        cmocka_unit_test(a_new_line_of_a_quiet_stream_does_not_go_with_its_old_ones),
         cmocka_unit_test(a_line_longer_than_a_block_has_one_of_its_own),
         cmocka_unit_test(a_line_larger_than_the_queue_is_dropped_alone),
         cmocka_unit_test(a_taker_gets_whole_blocks_until_it_has_enough),

@@ -103,34 +103,76 @@ static void an_outage_ends_when_both_streams_flow(void **state) {
     queue_done(&q);
 }
 
-static void lasting_loss_is_told_of_every_ten_seconds(void **state) {
+static void lasting_loss_is_told_of_at_growing_intervals(void **state) {
     (void)state;
     struct queue q;
     struct report r = {0};
     queue_init(&q, 100000);
     q.bytes = 100000;
-    for (uint64_t now = 1; now <= 60000; now += 100) {
+    for (uint64_t now = 1000; now <= 100000; now += 100) {
         q.counts.dropped++;
         report_look(&r, &options, &q, now, false);
     }
-    assert_in_range(told.recoveries, 4, 6);
-    report_look(&r, &options, &q, 60001, true);
-    assert_int_equal(told.dropped, 600);
+    assert_int_equal(told.recoveries, 3); /* at 11, 31 and 71 s */
+    report_look(&r, &options, &q, 100001, true);
+    assert_int_equal(told.dropped, 991);
+    assert_int_equal(told.recoveries, 4);
     queue_done(&q);
 }
 
-static void rejected_lines_are_told_of_at_once_and_then_every_ten_seconds(void **state) {
+static void rejected_lines_are_told_of_at_once_and_then_at_growing_intervals(void **state) {
     (void)state;
     struct queue q;
     struct report r = {0};
     queue_init(&q, 100000);
-    for (uint64_t now = 20000; now < 40000; now += 100) {
+    for (uint64_t now = 20000; now <= 40000; now += 100) {
         q.counts.rejected[LOGS_REJECT_TOO_OLD]++;
         report_look(&r, &options, &q, now, false);
     }
-    assert_int_equal(told.rejections, 2);
-    assert_int_equal(told.rejected, 1 + 100);
+    assert_int_equal(told.rejections, 2); /* at 20 and 40 s */
+    assert_int_equal(told.rejected, 1 + 200);
     assert_int_equal(told.recoveries, 0);
+    /* The line that tells of them is rejected, too: for days that is a line an hour. */
+    for (uint64_t now = 41000; now <= 2 * 86400000; now += 1000) {
+        q.counts.rejected[LOGS_REJECT_TOO_OLD] = told.rejected + 1;
+        report_look(&r, &options, &q, now, false);
+    }
+    assert_in_range(told.rejections, 48, 60);
+    queue_done(&q);
+}
+
+static void the_end_has_one_last_word(void **state) {
+    (void)state;
+    struct queue q;
+    struct report r = {0};
+    queue_init(&q, 100000);
+    for (uint64_t now = 1000; now < 3000; now++) {
+        q.counts.rejected[LOGS_REJECT_TOO_NEW] =
+            told.rejected + 1; /* what tells of it is rejected */
+        report_look(&r, &options, &q, now, true);
+    }
+    assert_int_equal(told.rejections, 1);
+    queue_done(&q);
+}
+
+static void rest_brings_the_interval_back(void **state) {
+    (void)state;
+    struct queue q;
+    struct report r = {0};
+    queue_init(&q, 100000);
+    for (uint64_t now = 1000; now < 200000; now += 100) {
+        q.counts.dropped++;
+        report_look(&r, &options, &q, now, false);
+    }
+    report_look(&r, &options, &q, 500000, false); /* the rest of it */
+    unsigned before = told.recoveries;
+    for (uint64_t now = 501000; now < 3000000; now += 1000)
+        report_look(&r, &options, &q, now, false);
+    q.counts.dropped++;
+    report_look(&r, &options, &q, 3000000, false);
+    q.counts.dropped++;
+    report_look(&r, &options, &q, 3020000, false);
+    assert_int_equal(told.recoveries, before + 2);
     queue_done(&q);
 }
 
@@ -153,9 +195,11 @@ int main(void) {
         cmocka_unit_test_setup(two_failures_are_no_outage, start),
         cmocka_unit_test_setup(an_outage_has_a_line_at_each_end, start),
         cmocka_unit_test_setup(an_outage_ends_when_both_streams_flow, start),
-        cmocka_unit_test_setup(lasting_loss_is_told_of_every_ten_seconds, start),
-        cmocka_unit_test_setup(rejected_lines_are_told_of_at_once_and_then_every_ten_seconds,
+        cmocka_unit_test_setup(lasting_loss_is_told_of_at_growing_intervals, start),
+        cmocka_unit_test_setup(rejected_lines_are_told_of_at_once_and_then_at_growing_intervals,
                                start),
+        cmocka_unit_test_setup(the_end_has_one_last_word, start),
+        cmocka_unit_test_setup(rest_brings_the_interval_back, start),
         cmocka_unit_test_setup(nobody_needs_to_listen, start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
