@@ -33,6 +33,7 @@ struct aws_call {
     uint32_t silence_ms;
     struct transport_sink sink; /* the caller's; on_head is NULL when there is none */
     bool streams;               /* the sink has seen a head */
+    uint64_t awaited;           /* bytes that it has not seen yet; UINT64_MAX: not known */
     size_t response_max_bytes;
 
     aws_judge *judge;
@@ -100,8 +101,12 @@ void aws_call_cancel(struct aws_call *call) {
     struct error error;
     if (call == NULL)
         return;
-    error_set(&error, ERR_CANCELLED, "The call was given up.");
-    report(call, ERR_CANCELLED, call->attempt, &error);
+    memset(&error, 0, sizeof error);
+    /* Who has all of it may be faster with its end than the HTTP client. */
+    bool whole = call->streams && call->awaited == 0;
+    if (!whole)
+        error_set(&error, ERR_CANCELLED, "The call was given up.");
+    report(call, error.err, call->attempt, &error);
     call_free(call);
 }
 
@@ -262,9 +267,18 @@ static enum err write_lines(const struct aws_call *c, struct attempt *a, struct 
 
 static transport_done try_done;
 
+/* How much follows a head (RFC 9112 §6.3). */
+static uint64_t body_length(const struct aws_call *c, int status, struct span head) {
+    uint64_t n = UINT64_MAX;
+    if (strcmp(c->method, "HEAD") == 0 || status == 204 || status == 304)
+        return 0;
+    return span_to_u64(transport_header(head, "Content-Length"), &n) ? n : UINT64_MAX;
+}
+
 static bool on_head(void *context, int status, struct span head) {
     struct aws_call *c = context;
     c->streams = true;
+    c->awaited = body_length(c, status, head);
     c->head_us = clock_monotonic_us();
     remember_response(c, status, head);
     return c->sink.on_head(c->sink.context, status, head);
@@ -272,7 +286,11 @@ static bool on_head(void *context, int status, struct span head) {
 
 static bool on_data(void *context, struct span data) {
     struct aws_call *c = context;
-    return c->sink.on_data(c->sink.context, data);
+    if (!c->sink.on_data(c->sink.context, data))
+        return false;
+    if (c->awaited != UINT64_MAX)
+        c->awaited -= data.n < c->awaited ? data.n : c->awaited;
+    return true;
 }
 
 void aws_call_resume(struct aws_call *call) {

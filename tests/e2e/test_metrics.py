@@ -260,6 +260,25 @@ def test_a_stream_counts_what_its_reader_took(service, s3):
     assert page.value("fileservice_http_sent_bytes_total") < before + size
 
 
+def test_a_stream_whose_client_has_all_of_it_is_a_call_that_went_well(
+    start_service, versitygw, bucket
+):
+    """The client may have it before the HTTP client has noticed the end."""
+    service = start_service(versitygw, **with_metrics())
+    path = f"/file/{bucket}/key"
+    assert service.put(path, b"small").status_code == 201
+    for _ in range(50):
+        assert service.get(f"{path}?delivery=stream").content == b"small"
+        assert service.request("HEAD", f"{path}?delivery=stream").status_code == 200
+    etag = service.get(f"{path}?delivery=stream").headers["ETag"]
+    headers = {"If-None-Match": etag}
+    assert service.get(f"{path}?delivery=stream", headers=headers).status_code == 304
+    page = wait_page(service, lambda p: p.value(REQUESTS, route=OBJECT) == 103, "all are counted")
+    assert page.value(CALLS, operation="GetObject", result="ok") == 52
+    assert page.value(CALLS, operation="HeadObject", result="ok") == 50
+    assert page.value(CALLS, result="cancelled") == 0
+
+
 def test_what_the_library_answers_is_other(service):
     line = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n"
     answer = ask(service.port, line)

@@ -14,7 +14,8 @@
 struct aws_report {
     unsigned operation;        /* of its aws_request */
     const struct trace *trace; /* never NULL; empty texts when there was none */
-    /* ERR_OK, how it failed, or ERR_CANCELLED when its owner ended it, or its sink wanted no more. */
+    /* ERR_OK, how it failed, or ERR_CANCELLED when its owner ended it before it had all of the answer, or
+     * its sink wanted no more. */
     enum err err;
     const struct error *error; /* never NULL; clear on ERR_OK */
     unsigned attempts;         /* tries begun; 0: it failed or was ended before the first */
