@@ -301,13 +301,10 @@ static void call_done(void *context, enum err err, const struct aws_response *re
 /* The next batch */
 
 void shipment_hurry(struct shipment *s) {
-    if (s->state == SHIPMENT_WAIT && s->batch_lines > 0) {
-        start_step(s, SHIPMENT_PUT);
-        return;
-    }
     if (s->state == SHIPMENT_WAIT)
-        s->state = SHIPMENT_IDLE;
-    shipment_look(s);
+        start_step(s, SHIPMENT_PUT);
+    else
+        shipment_look(s);
 }
 
 static void timer_fired(struct loop_timer *timer) {
