@@ -58,7 +58,6 @@ struct exchange {
     struct loop_task answer; /* acts on a reply that came while the body still comes */
     struct loop_timer drain_deadline;
 
-    uint64_t started_ms;
     uint64_t started_us;
     char s3_request_id[ERROR_REQUEST_ID_MAX_BYTES];
 };
@@ -380,7 +379,6 @@ void *exchange_on_target(void *context, const char *target, struct MHD_Connectio
     x->http = http;
     x->mhd = mhd;
     x->connection = info->socket_context;
-    x->started_ms = loop_now_ms(http->loop);
     x->started_us = clock_monotonic_us();
     x->drain_deadline.fire = drain_deadline_fired;
     loop_task_init(&x->answer, answer_run);
@@ -397,18 +395,17 @@ static bool was_answered(const struct exchange *x) {
 
 /* Every request that had a request line, whatever is logged. Bytes of bodies and of streams were counted
  * as they moved. */
-static void count_exchange(const struct exchange *x) {
+static void count_exchange(const struct exchange *x, uint64_t duration_us) {
     bool known = x->state != STATE_HEAD || x->has_reply;
     unsigned status = !known            ? HTTP_METRICS_STATUS_UNKNOWN
                       : was_answered(x) ? x->reply.status
                                         : STATUS_CLIENT_GONE;
-    http_metrics_request(x->http->metrics, x->target.route, x->method, status,
-                         clock_monotonic_us() - x->started_us);
+    http_metrics_request(x->http->metrics, x->target.route, x->method, status, duration_us);
     if (was_answered(x) && x->stream.ring == NULL)
         http_metrics_sent(x->http->metrics, x->reply_bytes);
 }
 
-static void log_exchange(const struct exchange *x) {
+static void log_exchange(const struct exchange *x, uint64_t duration_us) {
     bool answered = was_answered(x);
     bool unfinished = answered && exchange_streams(x) && x->method != ROUTER_HEAD &&
                       x->stream.taken < x->stream.length;
@@ -430,7 +427,7 @@ static void log_exchange(const struct exchange *x) {
         {"method", request_method_name(x->method), 0},
         {"path", {x->raw_target, strcspn(x->raw_target, "?")}, 0},
         {"status", {NULL, 0}, (int64_t)status},
-        {"duration_ms", {NULL, 0}, (int64_t)(loop_now_ms(x->http->loop) - x->started_ms)},
+        {"duration_ms", {NULL, 0}, (int64_t)(duration_us / 1000)},
         {"bytes_in", {NULL, 0}, (int64_t)exchange_received(x)},
         {"bytes_out", {NULL, 0}, answered ? (int64_t)sent : 0},
         {"s3_request_id", span_of(x->s3_request_id), 0},
@@ -448,9 +445,10 @@ void exchange_on_completed(void *context, struct MHD_Connection *mhd, void **req
         return;
     *request = NULL;
     (void)code;
-    count_exchange(x);
+    uint64_t duration_us = clock_monotonic_us() - x->started_us;
+    count_exchange(x, duration_us);
     if (x->state != STATE_HEAD || x->has_reply)
-        log_exchange(x);
+        log_exchange(x, duration_us);
     if (x->handler != NULL && x->handler->on_close != NULL)
         x->handler->on_close(x);
     loop_cancel(x->http->loop, &x->answer);
