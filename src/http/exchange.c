@@ -503,9 +503,9 @@ static void fail_method(struct exchange *x) {
 static void route(struct exchange *x, const char *method) {
     struct error error;
     request_id(exchange_header(x, "X-Request-Id"), x->trace.request_id);
-    request_trace(x->mhd, &x->trace);
     x->method = router_method(span_of(method));
-    enum err e = request_check(x->mhd, &x->chunked, &x->length_known, &x->length, &error);
+    enum err e =
+        request_check(x->mhd, &x->chunked, &x->length_known, &x->length, &x->trace, &error);
     if (e == ERR_OK && x->method == ROUTER_OPTIONS) {
         struct reply
             r; /* a preflight is answered wherever it goes: it asks about the origin alone */

@@ -10,13 +10,15 @@
 
 #define REQUEST_ID_RANDOM_BYTES 16
 
-/* The headers that frame a request, counted. */
+/* The headers that count only once, found in one walk. */
 struct framing {
     unsigned hosts;
     unsigned lengths;
     unsigned encodings;
+    unsigned parents;
     struct span length;
     struct span encoding;
+    struct span parent; /* traceparent */
 };
 
 static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *name,
@@ -33,17 +35,22 @@ static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, cons
     } else if (span_eq_nocase(n, SPAN("Transfer-Encoding"))) {
         f->encodings++;
         f->encoding = span_trim(v);
+    } else if (span_eq_nocase(n, SPAN("traceparent"))) {
+        f->parents++;
+        f->parent = span_trim(v);
     }
     return MHD_YES;
 }
 
 enum err request_check(struct MHD_Connection *mhd, bool *chunked, bool *length_known,
-                       uint64_t *length, struct error *error) {
+                       uint64_t *length, struct trace *trace, struct error *error) {
     struct framing f = {.hosts = 0};
     MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, count_header, &f);
     *chunked = f.encodings > 0;
     *length_known = f.lengths > 0 && f.encodings == 0;
     *length = 0;
+    if (f.parents == 1)
+        (void)trace_read_parent(f.parent, trace);
     if (f.hosts > 1)
         return error_set(error, ERR_BAD_INPUT, "There is more than one Host line.");
     if (f.lengths > 1 || (f.lengths > 0 && f.encodings > 0))
@@ -96,29 +103,6 @@ void request_id(struct span given, char out[TRACE_REQUEST_ID_MAX_BYTES + 1]) {
         return;
     }
     hex_encode(next_random(), REQUEST_ID_RANDOM_BYTES, out);
-}
-
-struct parents {
-    unsigned count;
-    struct span last;
-};
-
-static enum MHD_Result count_parent(void *context, enum MHD_ValueKind kind, const char *name,
-                                    size_t name_n, const char *value, size_t value_n) {
-    struct parents *p = context;
-    (void)kind;
-    if (span_eq_nocase((struct span){name, name_n}, SPAN("traceparent"))) {
-        p->count++;
-        p->last = span_trim((struct span){value, value_n});
-    }
-    return MHD_YES;
-}
-
-void request_trace(struct MHD_Connection *mhd, struct trace *trace) {
-    struct parents p = {.count = 0};
-    MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, count_parent, &p);
-    if (p.count == 1)
-        (void)trace_read_parent(p.last, trace);
 }
 
 struct span request_amzn_trace(struct MHD_Connection *mhd) {
