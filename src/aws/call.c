@@ -1,10 +1,10 @@
 #include "fileservice/aws/call.h"
 
 #include "fileservice/base/clock.h"
+#include "fileservice/base/random.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "fileservice/base/banned.h"
 
@@ -381,14 +381,6 @@ static void learn(struct aws_client *client, const struct aws_response *response
         learn_clock(client, response->head);
     if (span_eq(code, SPAN("ExpiredToken")) || span_eq(code, SPAN("ExpiredTokenException")))
         credentials_refresh_soon(client->credentials);
-}
-
-static double random_fraction(void) {
-    uint32_t r = 0;
-    /* Without randomness, the longest wait: still correct, only less spread. */
-    if (getrandom(&r, sizeof r, GRND_NONBLOCK) != (ssize_t)sizeof r)
-        return 0.999;
-    return (double)r / 4294967296.0;
 }
 
 static int64_t retry_hint_ms(struct span head) {

@@ -3,10 +3,10 @@
 #include "answer.h"
 
 #include "fileservice/base/json.h"
+#include "fileservice/base/random.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "fileservice/base/banned.h"
 
@@ -125,13 +125,6 @@ static enum err call_small(struct shipment *s, struct span target) {
     return e != ERR_OK ? e : call(s, target, buf_span(b));
 }
 
-static double fraction(void) {
-    uint32_t r = UINT32_MAX;
-    ssize_t n = getrandom(&r, sizeof r, GRND_NONBLOCK);
-    (void)n; /* without randomness: the longest wait */
-    return (double)r / 4294967296.0;
-}
-
 static void set_timer(struct shipment *s, uint64_t delay_ms) {
     enum err e = loop_timer_start(s->shipper->loop, &s->timer, delay_ms);
     (void)e; /* the loop has room for it since logs_cloudwatch_start() began with it */
@@ -207,7 +200,7 @@ static void wait_and_try_again(struct shipment *s) {
     s->failures++;
     s->steps = 0;
     s->state = SHIPMENT_WAIT;
-    set_timer(s, (uint64_t)((double)most * fraction()) + 1);
+    set_timer(s, (uint64_t)((double)most * random_fraction()) + 1);
 }
 
 static void fail_batch(struct shipment *s, const struct error *error) {
