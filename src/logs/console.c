@@ -1,5 +1,7 @@
 #include "fileservice/logs/console.h"
 
+#include "pace.h"
+
 #include "fileservice/base/clock.h"
 
 #include <errno.h>
@@ -28,10 +30,9 @@ struct logs_console {
     int fd;       /* options.fd, or the same open anew */
     size_t piece; /* bytes of one write */
     bool is_socket;
-    bool mid_line;     /* a write ended within a line whose rest was lost */
-    uint64_t told;     /* of the dropped lines, how many on_dropped was told of */
-    uint64_t told_ms;  /* when; 0: never */
-    uint64_t every_ms; /* the least time until it is told again */
+    bool mid_line;    /* a write ended within a line whose rest was lost */
+    uint64_t told;    /* of the dropped lines, how many on_dropped was told of */
+    struct pace pace; /* of telling */
 
     atomic_uint_least64_t deadline_ms; /* set by the flush; 0: none yet */
     atomic_bool flushed;               /* set by the writer, at its end */
@@ -175,16 +176,13 @@ static uint64_t count_lines(struct span s) {
 static void tell(struct logs_console *c) {
     uint64_t lines = c->dropped - c->told;
     uint64_t now_ms = clock_monotonic_ms();
-    bool rested = c->told_ms == 0 || now_ms - c->told_ms >= c->every_ms;
-    if (lines == 0 && rested)
-        c->every_ms = LOGS_CONSOLE_TELL_EVERY_MS;
-    if (lines == 0 || !rested || c->stopping || c->options.on_dropped == NULL ||
-        c->waiting.n > LOGS_CONSOLE_BUFFER_BYTES / 2)
+    if (lines == 0)
+        pace_quiet(&c->pace, now_ms);
+    if (lines == 0 || !pace_is_time(&c->pace, now_ms) || c->stopping ||
+        c->options.on_dropped == NULL || c->waiting.n > LOGS_CONSOLE_BUFFER_BYTES / 2)
         return;
     c->told = c->dropped;
-    c->told_ms = now_ms;
-    c->every_ms =
-        c->every_ms < LOGS_CONSOLE_TELL_MOST_MS / 2 ? c->every_ms * 2 : LOGS_CONSOLE_TELL_MOST_MS;
+    pace_told(&c->pace, now_ms);
     pthread_mutex_unlock(&c->mutex);
     c->options.on_dropped(lines);
     pthread_mutex_lock(&c->mutex);
@@ -247,7 +245,6 @@ struct logs_console *logs_console_start(const struct logs_console_options *optio
     if (c == NULL)
         return NULL;
     c->options = *options;
-    c->every_ms = LOGS_CONSOLE_TELL_EVERY_MS;
     open_output(c);
     pthread_mutex_init(&c->mutex, NULL);
     pthread_condattr_init(&clock);

@@ -29,10 +29,10 @@ static uint64_t all_rejected(const struct logs_cloudwatch_counts *c) {
 static bool is_time(const struct report *r, struct queue *queue, uint64_t now_ms, bool stopping) {
     if (stopping)
         return !r->last_words;
-    uint64_t rest_ms = r->outage ? LOGS_REPORT_EVERY_MS : r->every_ms;
-    if (r->told_ms != 0 && now_ms - r->told_ms < rest_ms)
-        return false;
-    return queue_has_room(queue) || now_ms - r->since_ms >= LOGS_REPORT_EVERY_MS;
+    /* The end of an outage does not wait long: outages are seldom. */
+    bool over = r->outage && now_ms - r->pace.told_ms >= LOGS_PACE_EVERY_MS;
+    bool settled = queue_has_room(queue) || now_ms - r->since_ms >= LOGS_PACE_EVERY_MS;
+    return settled && (over || pace_is_time(&r->pace, now_ms));
 }
 
 void report_look(struct report *r, const struct logs_cloudwatch_options *options,
@@ -42,8 +42,7 @@ void report_look(struct report *r, const struct logs_cloudwatch_options *options
     uint64_t rejected = all_rejected(&c) - r->told_rejected;
     if (r->failing > 0 || (dropped == 0 && rejected == 0 && !r->outage)) {
         r->since_ms = 0;
-        if (now_ms - r->told_ms >= r->every_ms)
-            r->every_ms = LOGS_REPORT_EVERY_MS;
+        pace_quiet(&r->pace, now_ms);
         return;
     }
     if (r->since_ms == 0)
@@ -52,9 +51,7 @@ void report_look(struct report *r, const struct logs_cloudwatch_options *options
         return;
     r->last_words = stopping;
     r->since_ms = 0;
-    r->told_ms = now_ms;
-    r->every_ms = r->every_ms < LOGS_REPORT_EVERY_MS ? LOGS_REPORT_EVERY_MS : r->every_ms;
-    r->every_ms = r->every_ms < LOGS_REPORT_MOST_MS / 2 ? r->every_ms * 2 : LOGS_REPORT_MOST_MS;
+    pace_told(&r->pace, now_ms);
     r->told_dropped = c.dropped;
     r->told_rejected += rejected;
     if (rejected > 0 && options->on_rejected != NULL)

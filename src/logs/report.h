@@ -3,6 +3,7 @@
 #ifndef FILESERVICE_SRC_LOGS_REPORT_H
 #define FILESERVICE_SRC_LOGS_REPORT_H
 
+#include "pace.h"
 #include "queue.h"
 
 #define REPORT_OUTAGE_FAILURES 3 /* tries of one batch, in a row */
@@ -15,8 +16,7 @@ struct report {
     uint64_t told_dropped;
     uint64_t told_rejected;
     uint64_t since_ms; /* since when there is something to tell; 0: there is not */
-    uint64_t told_ms;  /* when it was told last; 0: never */
-    uint64_t every_ms; /* the least time until it is told again */
+    struct pace pace;
 };
 
 /* A batch that had failed `failures` times before failed again. */
@@ -26,7 +26,7 @@ void report_failure(struct report *r, const struct logs_cloudwatch_options *opti
 void report_success(struct report *r, bool had_failed);
 
 /* Tells of what was dropped and rejected once lines flow and no more are about to be dropped, or else
- * after LOGS_REPORT_EVERY_MS. What goes on is told of at growing intervals, up to LOGS_REPORT_MOST_MS:
+ * after LOGS_PACE_EVERY_MS. What goes on is told of at growing intervals (pace.h):
  * a line that tells of rejected lines may itself be rejected. `stopping`: at once, and once. */
 void report_look(struct report *r, const struct logs_cloudwatch_options *options,
                  struct queue *queue, uint64_t now_ms, bool stopping);

@@ -22,9 +22,6 @@
 #define LOGS_SEND_AFTER_MS 1000
 #define LOGS_SEND_AFTER_BYTES 524288
 #define LOGS_BACKOFF_MAX_MS 30000u
-#define LOGS_REPORT_EVERY_MS                                                                       \
-    10000 /* the least between two callbacks about dropped or rejected lines */
-#define LOGS_REPORT_MOST_MS 3600000 /* while more are lost all the time, it grows to this */
 
 struct logs_cloudwatch;
 
@@ -39,7 +36,8 @@ struct logs_cloudwatch_options {
     uint32_t connect_ms;
     uint32_t silence_ms;
 
-    /* Told on the shipper's thread; NULL: nobody. They may log. */
+    /* Told on the shipper's thread; NULL: nobody. They may log. What is lost is told of every 10 s at
+     * most, and less often while more is lost all the time. */
     void (*on_outage)(const struct error *error); /* three tries in a row failed */
     /* Lines flow again; how many were dropped and not told of yet. Also told without an outage, when
      * lines come faster than CloudWatch takes them. */

@@ -13,17 +13,14 @@
  * busy workers were seen to make; ours */
 #define LOGS_CONSOLE_BUFFER_BYTES 8388608
 #define LOGS_CONSOLE_RETRY_MS 1000
-#define LOGS_CONSOLE_TELL_EVERY_MS 10000 /* the least between two calls of on_dropped */
-#define LOGS_CONSOLE_TELL_MOST_MS                                                                  \
-    3600000 /* while more are dropped all the time, it grows to this */
 
 struct logs_console;
 
 struct logs_console_options {
     int fd;       /* not closed by us */
     bool colours; /* a terminal that shows lines of LOG_TEXT */
-    /* Told on the writer's thread that so many lines were dropped since it was told last; NULL: nobody.
-     * It may log. */
+    /* Told on the writer's thread that so many lines were dropped since it was told last, every 10 s at
+     * most, and less often while more are dropped all the time. It may log. NULL: nobody. */
     void (*on_dropped)(uint64_t lines);
 };
 
