@@ -271,7 +271,7 @@ static enum err start_admin(struct program *p, struct error *error) {
         .cloudwatch = p->logging.cloudwatch,
         .console = p->logging.console,
     };
-    struct admin_options options = {telemetry_render, &p->telemetry, METRICS_CONTENT_TYPE};
+    struct admin_options options = {telemetry_render, &p->telemetry};
     enum err e = accept_listen(c->admin_host, c->admin_port, "ADMIN_PORT", &fd, error);
     return e == ERR_OK ? admin_start(&options, fd, &p->admin, error) : e;
 }

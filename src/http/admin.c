@@ -4,6 +4,7 @@
 #include "request.h"
 
 #include "fileservice/base/log.h"
+#include "fileservice/base/metrics.h"
 #include "fileservice/base/trace.h"
 #include "fileservice/http/reply.h"
 
@@ -49,7 +50,7 @@ static void render(const struct admin *a, struct reply *r, const char *id) {
     struct error error;
     r->status = 200;
     reply_allow_body(r, ADMIN_PAGE_MAX_BYTES);
-    reply_header(r, "Content-Type", span_of(a->options.content_type));
+    reply_header(r, "Content-Type", SPAN(METRICS_CONTENT_TYPE));
     enum err e = a->options.render(a->options.context, &r->body);
     if (e == ERR_OK)
         e = buf_error(&r->body);

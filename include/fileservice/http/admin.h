@@ -17,10 +17,9 @@ struct admin;
 
 /* Borrowed until admin_stop(). */
 struct admin_options {
-    /* Appends the page. Called on the door's thread, for one request at a time. */
+    /* Appends the page, of METRICS_CONTENT_TYPE. Called on the door's thread, for one request at a time. */
     enum err (*render)(void *context, struct buf *page);
     void *context;
-    const char *content_type;
 };
 
 /* Answers on a listening, non-blocking socket, which is the door's from now on: closed by admin_stop(); left

@@ -33,7 +33,7 @@ static struct admin *admin;
 static struct sockaddr_in address;
 
 static int start(void **state) {
-    struct admin_options options = {render, &outcome, "text/plain; version=0.0.4"};
+    struct admin_options options = {render, &outcome};
     struct error error;
     socklen_t n = sizeof address;
     (void)state;
@@ -80,7 +80,8 @@ static void it_knows_one_path_and_two_methods(void **state) {
         {"GET /metrics HTTP/1.1", "HTTP/1.1 200 ", "\r\n\r\n" PAGE},
         {"GET /metrics?name=x HTTP/1.1", "HTTP/1.1 200 ", "\r\n\r\n" PAGE},
         {"GET http://a/metrics HTTP/1.1", "HTTP/1.1 200 ", "\r\n\r\n" PAGE},
-        {"GET /metrics HTTP/1.1", "HTTP/1.1 200 ", "Content-Type: text/plain; version=0.0.4\r\n"},
+        {"GET /metrics HTTP/1.1", "HTTP/1.1 200 ",
+         "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"},
         {"HEAD /metrics HTTP/1.1", "HTTP/1.1 200 ", "Content-Length: 13\r\n"},
         {"POST /metrics HTTP/1.1\r\nContent-Length: 3", "HTTP/1.1 405 ", "Allow: GET, HEAD\r\n"},
         {"DELETE /metrics HTTP/1.1", "HTTP/1.1 405 ", "\"code\":\"MethodNotAllowed\""},
