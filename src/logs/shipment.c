@@ -273,9 +273,10 @@ static void call_done(void *context, enum err err, const struct aws_response *re
             fail_batch(s, error);
         return;
     case SHIPMENT_GROUP:
-        if (err == ERR_OK || (exists && s->shipper->group_in_doubt))
+        /* Without an answer it may have been made. (What libcurl sends once more by itself, when a kept
+         * connection ends without one, is answered as if the group were somebody else's.) */
+        if (err == ERR_OK || error->status == 0)
             s->shipper->retention_due = s->shipper->options->retention_days > 0;
-        s->shipper->group_in_doubt = err != ERR_OK && error->status == 0;
         if (err == ERR_OK || exists)
             start_step(s, s->shipper->retention_due ? SHIPMENT_RETENTION : SHIPMENT_STREAM);
         else

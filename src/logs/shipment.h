@@ -57,9 +57,8 @@ struct shipper {
     struct aws_client client;
     struct logs_event *events; /* LOGS_BATCH_MAX_EVENTS, for building a batch */
     struct shipment shipments[LOG_STREAM_COUNT];
-    bool retention_due;  /* a group was made and its retention is not set yet */
-    bool group_in_doubt; /* one may have been made: the answer was lost */
-    bool stopping;       /* nothing is waited for any more but answers */
+    bool retention_due; /* a group was made, or may have been, and its retention is not set yet */
+    bool stopping;      /* nothing is waited for any more but answers */
     struct report report;
     void (*on_idle)(struct shipper *shipper); /* a shipment has nothing to send, or cannot */
 };

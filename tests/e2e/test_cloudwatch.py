@@ -425,6 +425,27 @@ def test_a_new_group_is_not_known_everywhere_at_once(cloudwatch, start_shipper):
     assert cloudwatch.groups[GROUP].retention_days == 30
 
 
+def test_the_retention_of_a_group_that_is_not_known_everywhere_is_set_later(
+    cloudwatch, start_shipper
+):
+    missing = Answer(error="ResourceNotFoundException")
+    cloudwatch.script("PutRetentionPolicy", missing)
+    shipper = start_shipper(retention_days=30)
+    shipper.put(*numbered(5))
+    check_all_stored(cloudwatch, shipper, shipper.flush())
+    assert cloudwatch.groups[GROUP].retention_days == 30
+    assert len(cloudwatch.requests("PutRetentionPolicy")) == 2
+    assert not shipper.told("no_retention")
+
+
+def test_a_group_whose_creation_had_no_answer_is_ours(cloudwatch, start_shipper):
+    cloudwatch.script("CreateLogGroup", Answer(apply=True, hang=True))
+    shipper = start_shipper(retention_days=30, silence_ms=500)
+    shipper.put(*numbered(5))
+    check_all_stored(cloudwatch, shipper, shipper.flush())
+    assert cloudwatch.groups[GROUP].retention_days == 30
+
+
 @pytest.mark.parametrize("operation", ["CreateLogGroup", "CreateLogStream", "PutRetentionPolicy"])
 @pytest.mark.parametrize("fault", [THROTTLED, Answer(error="OperationAbortedException")])
 def test_a_creation_that_fails_is_tried_again(cloudwatch, start_shipper, operation, fault):
