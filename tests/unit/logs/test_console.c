@@ -1,6 +1,7 @@
 /* Standard output: complete, in order, never waited for. */
 #include "fileservice/logs/console.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -21,6 +22,15 @@
 #include <cmocka.h>
 
 static char big[65536];
+
+static bool open_is_denied; /* the terminal is somebody else's */
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...) {
+    errno = EACCES;
+    return open_is_denied ? -1 : __real_open(path, flags);
+}
 
 static uint64_t told; /* by on_dropped; read after the flush */
 static struct logs_console *telling;
@@ -298,6 +308,37 @@ static void a_socket_is_written_too(void **state) {
     close(fds[1]);
 }
 
+static void output_that_cannot_be_opened_anew_is_written_all_the_same(void **state) {
+    (void)state;
+    int fds[2];
+    open_is_denied = true;
+    assert_int_equal(pipe(fds), 0);
+    struct logs_console *c = start(fds[1]);
+    assert_non_null(c);
+    memset(big, 'x', sizeof big);
+    write_line(c, (struct span){big, 20000});
+    write_line(c, SPAN("last"));
+    assert_int_equal(stop(c, 5000), 0);
+    close(fds[1]);
+    struct buf text;
+    buf_init(&text, 30000);
+    read_all(fds[0], &text);
+    assert_int_equal(text.n, 20000 + 1 + 5);
+    assert_memory_equal(text.p + 20001, "last\n", 5);
+    buf_done(&text);
+    close(fds[0]);
+    /* And one that nobody reads does not hold the end. */
+    assert_int_equal(pipe(fds), 0);
+    c = start(fds[1]);
+    assert_non_null(c);
+    for (int i = 0; i < 4; i++)
+        write_line(c, (struct span){big, sizeof big});
+    assert_true(stop(c, 200) > 0);
+    close(fds[0]);
+    close(fds[1]);
+    open_is_denied = false;
+}
+
 static void the_flags_of_a_shared_descriptor_stay(void **state) {
     (void)state;
     int fds[2];
@@ -354,6 +395,7 @@ int main(void) {
         cmocka_unit_test(a_slow_reader_cannot_hold_the_end),
         cmocka_unit_test(a_terminal_that_nobody_reads_cannot_hold_the_end),
         cmocka_unit_test(a_socket_is_written_too),
+        cmocka_unit_test(output_that_cannot_be_opened_anew_is_written_all_the_same),
         cmocka_unit_test(the_flags_of_a_shared_descriptor_stay),
         cmocka_unit_test(lines_after_the_flush_are_counted_and_not_written),
         cmocka_unit_test(a_terminal_gets_the_level_in_colour_and_the_text_as_it_is),
