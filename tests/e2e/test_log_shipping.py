@@ -15,6 +15,7 @@ from support.process import free_port
 from support.raw import connect, read_answer
 from support.service import ACCESS_KEY, SECRET_KEY
 from support.waiting import wait_until
+from test_logs import events_of
 
 GROUP = "/tests/shipping"
 LONG = "x" * 6000  # in a path: lines of 6 KB fill a queue with few requests
@@ -65,10 +66,7 @@ def test_every_request_is_in_localstack_exactly_once(start_service, localstack, 
     end(service)
     lines = []
     for stream in ("service", "default"):
-        pages = localstack.logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group, logStreamNames=[stream]
-        )
-        found = [json.loads(event["message"]) for page in pages for event in page["events"]]
+        found = [json.loads(event["message"]) for event in events_of(localstack, group, stream)]
         assert all(line["stream"] == stream for line in found)
         lines += found
     ids = Counter(line["request_id"] for line in lines if line["message"] == "request")

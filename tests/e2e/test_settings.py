@@ -8,7 +8,7 @@ import pytest
 from s3_stand_in import Answer
 from support.checks import check_error, check_url
 from support.process import free_port
-from support.raw import fetch
+from support.raw import connect, fetch, reset
 from support.service import ACCESS_KEY, DEFAULTS, SECRET_KEY, run_once
 from support.waiting import wait_until
 
@@ -183,6 +183,19 @@ def test_readiness_follows_s3_with_at_most_one_call_in_5_s(start_service, s3):
     assert len(s3.requests()) == 1
     assert service.get("/healthz").status_code == 200
     assert len(s3.requests()) == 1, "liveness asked S3"
+
+
+def test_readiness_says_that_s3_was_not_heard_yet(start_service, s3):
+    s3.script("GetObject", Answer(hang=True))
+    service = start_service(s3)
+    first = connect(service.port)
+    first.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+    wait_until(lambda: s3.requests("GetObject"), 5, "S3 is asked")
+    body = check_error(service.get("/readyz"), 503, "S3Unavailable")
+    reset(first)
+    assert "not answered yet" in body["message"]
+    # Who asked is gone, so the next one asks.
+    wait_until(lambda: service.get("/readyz").status_code == 200, 5, "S3 has answered")
 
 
 @pytest.mark.parametrize(
